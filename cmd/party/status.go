@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/levelparty/party"
+)
+
+func newStatus() *cobra.Command {
+	var (
+		db     dbFlags
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use:   "status DIR",
+		Short: "Show who has a database open, and its size",
+		Long: `Status shows which process leads the database and since when, which others are
+attached to it, and what the database holds on disk. The command itself is not
+in the list.`,
+		Example: examples(
+			"party status ./db", "",
+			"party status ./db --json", "",
+			"watch -n1 party status ./db", "",
+		),
+		Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return db.with(cmd, args[0], reading, func(s *session) error {
+				var st party.Status
+				err := s.wait(func() (err error) {
+					st, err = s.db.Status(s.ctx)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				hideSelf(&st)
+				if asJSON {
+					e := json.NewEncoder(os.Stdout)
+					e.SetEscapeHTML(false)
+					return e.Encode(st)
+				}
+				out := newOutput()
+				out.buf = appendStatus(out.buf, st, time.Now())
+				return out.flush()
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	db.register(cmd, false)
+	return cmd
+}
+
+// hideSelf takes this process out of the list: a person asks about the others.
+func hideSelf(st *party.Status) {
+	guests := st.Guests[:0]
+	for _, g := range st.Guests {
+		if g.PID != os.Getpid() {
+			guests = append(guests, g)
+		}
+	}
+	st.Guests = guests
+}
+
+func appendStatus(b []byte, st party.Status, now time.Time) []byte {
+	row := func(name, format string, args ...any) {
+		b = fmt.Appendf(b, "%-9s "+format+"\n", append([]any{name}, args...)...)
+	}
+	row("database", "%s", st.Path)
+	if st.Leader.PID == os.Getpid() || st.Leader.PID == 0 && st.Role != party.Guest {
+		row("leader", "none: no process has the database open")
+	} else {
+		row("leader", "%s", describe(st.Leader, now))
+	}
+	if st.Protocol != "" {
+		row("reached", "through %s", st.Protocol)
+	}
+	for i, g := range st.Guests {
+		name := ""
+		if i == 0 {
+			name = "attached"
+		}
+		row(name, "%s", describe(g, now))
+	}
+	row("on disk", "%s", size(st.Bytes))
+	for i, l := range st.Levels {
+		if i == 0 {
+			row("level", "%6s  %s", "tables", "size")
+		}
+		row(fmt.Sprintf("%5d", l.Level), "%6d  %s", l.Tables, size(l.Bytes))
+	}
+	return b
+}
+
+// describe shows a process: pid, program, and since when it is what it is.
+func describe(p party.Process, now time.Time) string {
+	s := "pid ?"
+	if p.PID != 0 {
+		s = fmt.Sprintf("pid %d", p.PID)
+	}
+	if p.Program != "" {
+		s += " " + p.Program
+	}
+	if p.Protocol != "" {
+		s += ", " + p.Protocol
+	}
+	if !p.Since.IsZero() {
+		s += fmt.Sprintf(", since %s (%v)", p.Since.Local().Format(time.DateTime), now.Sub(p.Since).Round(time.Second))
+	}
+	return s
+}

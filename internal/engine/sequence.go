@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/syndtr/goleveldb/leveldb/journal"
+
+	"github.com/levelparty/party/internal/store"
+)
+
+// Current returns what the CURRENT file of dir says: the name of the manifest.
+// Every program that opens a database for writing makes a new manifest, so two
+// equal answers mean that nobody else has written in between.
+func Current(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "CURRENT"))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(b)), err
+}
+
+// Sequence reads from the files of an unopened database the sequence number of
+// the last write that an open would recover. It changes nothing.
+func Sequence(dir string) (uint64, error) {
+	current, err := Current(dir)
+	if err != nil || current == "" {
+		return 0, err
+	}
+	seq, oldestLog, err := manifestState(filepath.Join(dir, filepath.Base(current)))
+	if err != nil {
+		return 0, err
+	}
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range logs {
+		num, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(path), ".log"), 10, 64)
+		if err != nil || num < oldestLog {
+			continue
+		}
+		err = eachRecord(path, func(batch []byte) error {
+			if len(batch) < 12 {
+				return nil
+			}
+			first, n := binary.LittleEndian.Uint64(batch), uint64(binary.LittleEndian.Uint32(batch[8:]))
+			if n > 0 {
+				seq = max(seq, first+n-1)
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return seq, nil
+}
+
+// manifestState adds up the version edits of a manifest: the last sequence
+// number and the oldest log still needed. For an edit's fields see
+// google/leveldb db/version_edit.cc.
+func manifestState(path string) (seq, oldestLog uint64, err error) {
+	var prevLog uint64
+	err = eachRecord(path, func(edit []byte) error {
+		for len(edit) > 0 {
+			var tag, v uint64
+			ok := takeUvarint(&edit, &tag)
+			switch tag {
+			case 1: // comparer
+				ok = ok && takeBytes(&edit)
+			case 2:
+				ok = ok && takeUvarint(&edit, &oldestLog)
+			case 3: // next file
+				ok = ok && takeUvarint(&edit, &v)
+			case 4:
+				ok = ok && takeUvarint(&edit, &v)
+				seq = max(seq, v)
+			case 5: // compaction pointer: level, key
+				ok = ok && takeUvarint(&edit, &v) && takeBytes(&edit)
+			case 6: // deleted table: level, number
+				ok = ok && takeUvarint(&edit, &v) && takeUvarint(&edit, &v)
+			case 7: // new table: level, number, size, smallest, largest
+				ok = ok && takeUvarint(&edit, &v) && takeUvarint(&edit, &v) &&
+					takeUvarint(&edit, &v) && takeBytes(&edit) && takeBytes(&edit)
+			case 9:
+				ok = ok && takeUvarint(&edit, &prevLog)
+			default:
+				ok = false
+			}
+			if !ok {
+				return fmt.Errorf("%s: version edit: %w", path, store.ErrCorrupted)
+			}
+		}
+		return nil
+	})
+	if prevLog != 0 && prevLog < oldestLog {
+		oldestLog = prevLog
+	}
+	return seq, oldestLog, err
+}
+
+func takeUvarint(b *[]byte, v *uint64) bool {
+	x, n := binary.Uvarint(*b)
+	if n <= 0 {
+		return false
+	}
+	*v, *b = x, (*b)[n:]
+	return true
+}
+
+func takeBytes(b *[]byte) bool {
+	var n uint64
+	if !takeUvarint(b, &n) || n > uint64(len(*b)) {
+		return false
+	}
+	*b = (*b)[n:]
+	return true
+}
+
+// eachRecord calls fn for the whole records of a log file. A torn or damaged
+// one is passed over, as recovery does.
+func eachRecord(path string, fn func([]byte) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for records := journal.NewReader(f, nil, false, true); ; {
+		r, err := records.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		record, err := io.ReadAll(r)
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			continue
+		}
+		if err != nil {
+			return &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if err := fn(record); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !windows
+
+package engine
+
+func isSharingViolation(err error) bool { return false }

@@ -1,0 +1,221 @@
+// Package leader is the one process's part that has the database open: it
+// orders the writes of all, applies each guest's once, and answers what is
+// asked about the database. It knows no sockets: wire's hosts, and the leading
+// process itself, use it as a store.Store.
+package leader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/levelparty/party/internal/engine"
+	"github.com/levelparty/party/internal/format"
+	"github.com/levelparty/party/internal/store"
+	"github.com/levelparty/party/internal/vfs"
+)
+
+// Claim is the lock on a directory, held, with no database open yet.
+type Claim struct {
+	dir   string
+	lock  *vfs.Lock
+	files *engine.Files
+}
+
+// Take locks dir, which must exist, in both of the ways in which LevelDBs
+// lock. If somebody holds either, it is ErrLocked. A shared claim is for
+// reading only and excludes no other.
+func Take(dir string, shared bool) (*Claim, error) {
+	lock, err := vfs.TryLock(filepath.Join(dir, "LOCK"), shared)
+	if errors.Is(err, vfs.ErrHeld) {
+		return nil, store.ErrLocked
+	}
+	if shared && errors.Is(err, os.ErrNotExist) {
+		return nil, store.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	files, err := engine.Lock(dir, shared)
+	if err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	return &Claim{dir, lock, files}, nil
+}
+
+// Release gives the directory up. Not to be called after Open.
+func (c *Claim) Release() error {
+	return errors.Join(c.files.Unlock(), c.lock.Release())
+}
+
+// Leader is an open database. It implements store.Store.
+type Leader struct {
+	// Constant after Open.
+	dir      string
+	lock     *vfs.Lock
+	engine   engine.Engine
+	readOnly bool
+
+	queue queue
+
+	// Guarded by queue.turn.
+	once     *once
+	sequence uint64 // of the last write
+	group    []byte // reused memory
+	err      error  // why no more is written
+
+	closing sync.Once
+	failed  chan struct{} // closed when err is set by a failed write
+}
+
+var errPending = errors.New("pending")
+
+// Open opens the claimed database. It takes c over: a failure releases it.
+func (c *Claim) Open(cfg engine.Config) (l *Leader, err error) {
+	l = &Leader{dir: c.dir, lock: c.lock, readOnly: cfg.ReadOnly, failed: make(chan struct{})}
+	l.queue.turn = make(chan struct{}, 1)
+	if !cfg.ReadOnly {
+		if l.once, err = openOnce(c.dir); err != nil {
+			return nil, errors.Join(fmt.Errorf("record of applied writes: %w", err), c.Release())
+		}
+	}
+	if l.engine, err = engine.Open(c.files, cfg); err != nil {
+		return nil, errors.Join(err, c.lock.Release())
+	}
+	if !cfg.ReadOnly {
+		if l.sequence, err = l.engine.LastSequence(); err == nil {
+			err = l.once.begin()
+		}
+		if err != nil {
+			return nil, errors.Join(err, l.engine.Close(), c.lock.Release())
+		}
+	}
+	l.queue.turn <- struct{}{}
+	return l, nil
+}
+
+// Close closes the database and gives up the lock. Calls under way end first
+// or fail with ErrClosed.
+func (l *Leader) Close() (err error) {
+	l.closing.Do(func() {
+		<-l.queue.turn // a group that is being applied ends
+		l.err = store.ErrClosed
+		if l.once != nil {
+			err = l.once.close()
+		}
+		l.queue.turn <- struct{}{}
+		err = errors.Join(err, l.engine.Close(), l.lock.Release())
+	})
+	return err
+}
+
+// Failed is closed after a write that failed. What the log holds by then is not
+// known, so that nothing may be written behind it: all further writes fail
+// until the database has been closed and opened again.
+func (l *Leader) Failed() <-chan struct{} { return l.failed }
+
+// Get implements store.Store.
+func (l *Leader) Get(key []byte, snap store.Snapshot) ([]byte, error) { return l.engine.Get(key, snap) }
+
+// Has implements store.Store.
+func (l *Leader) Has(key []byte, snap store.Snapshot) (bool, error) { return l.engine.Has(key, snap) }
+
+// Snapshot implements store.Store.
+func (l *Leader) Snapshot() (store.Snapshot, error) { return l.engine.Snapshot() }
+
+// Iterator implements store.Store.
+func (l *Leader) Iterator(b store.Bounds, snap store.Snapshot) store.Iterator {
+	return l.engine.Iterator(b, snap)
+}
+
+// CompactRange implements wire.Admin.
+func (l *Leader) CompactRange(b store.Bounds) error { return l.engine.CompactRange(b) }
+
+// ApproximateSize implements wire.Admin.
+func (l *Leader) ApproximateSize(b store.Bounds) (int64, error) { return l.engine.ApproximateSize(b) }
+
+// Property implements wire.Admin.
+func (l *Leader) Property(name string) (string, error) { return l.engine.Property(name) }
+
+// Levels returns the tree's levels.
+func (l *Leader) Levels() ([]engine.Level, error) { return l.engine.Levels() }
+
+// clearChunk is how many keys one step of a Clear deletes.
+const clearChunk = 4096
+
+// Clear implements store.Store.
+func (l *Leader) Clear(ctx context.Context, c store.Clear) (n int64, more bool, err error) {
+	return l.clear(ctx, c, l.Commit)
+}
+
+func (l *Leader) clear(ctx context.Context, c store.Clear, commit func(context.Context, []*store.Write)) (n int64, more bool, err error) {
+	if c.ID != 0 {
+		// A step that was applied must not look for further keys.
+		select {
+		case <-l.queue.turn:
+		case <-ctx.Done():
+			return 0, false, ctx.Err()
+		}
+		n, done, err := l.once.applied(c.Identity)
+		l.queue.turn <- struct{}{}
+		if done || err != nil {
+			return n, true, err
+		}
+	}
+	limit := int64(clearChunk)
+	if c.Limit >= 0 && c.Limit < limit {
+		limit = c.Limit
+	}
+	w := &store.Write{Sync: c.Sync, Identity: c.Identity}
+	it := l.engine.Iterator(c.Bounds, nil)
+	move, ok := it.Next, false
+	if ok = limit > 0; ok {
+		if c.Reverse {
+			move, ok = it.Prev, it.Last()
+		} else {
+			ok = it.First()
+		}
+	}
+	for ; ok && int64(w.Count) < limit; ok = move() {
+		w.Records = format.AppendDelete(w.Records, it.Key())
+		w.Count++
+	}
+	err = it.Err()
+	it.Close()
+	if err != nil || w.Count == 0 {
+		return 0, false, err
+	}
+	commit(ctx, []*store.Write{w})
+	return int64(w.Count), ok && (c.Limit < 0 || int64(w.Count) < c.Limit), w.Err
+}
+
+// Begin waits for the turn to write and keeps it until end is called. Commits
+// through tx are applied meanwhile, all others wait.
+func (l *Leader) Begin(ctx context.Context) (tx store.Store, end func(), err error) {
+	select {
+	case <-l.queue.turn:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+	if l.err != nil {
+		l.queue.turn <- struct{}{}
+		return nil, nil, l.err
+	}
+	var once sync.Once
+	return &exclusive{l}, func() { once.Do(func() { l.queue.turn <- struct{}{} }) }, nil
+}
+
+// exclusive is the Leader for who has the turn. One goroutine at a time may
+// commit.
+type exclusive struct{ *Leader }
+
+func (x *exclusive) Commit(ctx context.Context, writes []*store.Write) {
+	x.apply([]*commit{{writes: writes}})
+}
+
+func (x *exclusive) Clear(ctx context.Context, c store.Clear) (int64, bool, error) {
+	return 0, false, fmt.Errorf("clear within an exclusive write: %w", store.ErrInvalid)
+}

@@ -1,0 +1,323 @@
+package leader
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/levelparty/party/internal/engine"
+	"github.com/levelparty/party/internal/store"
+)
+
+// A guest that lost its leader sends the writes that were not acknowledged
+// again, to the next one. The first copy may have been applied, and other
+// processes may have written since: applying the second would undo their
+// writes. So a leader keeps a record of whose writes it has applied, in a file
+// that the next leader reads.
+//
+// The record says of every write of a guest, before it is applied, which
+// sequence number it will have been given (an intent). Whether it was then
+// applied shows in the database itself: it was if the database has got that
+// far. The next leader settles all intents into facts before it opens the
+// database, that is before any sequence number can be given a second time.
+//
+// An intent means something only as long as no other program has written to
+// the database; every program that opens one makes a new manifest, so the
+// record names the manifest its intents belong to. If a Node process led in
+// between, the intents are void, and a write that is sent again is applied
+// again: the npm protocols carry nothing that would tell.
+//
+// The record is read by processes of the same boot only, since the death of
+// the machine is the death of all guests: it is never synced.
+//
+// The file is a list of entries of 48 bytes, little endian; an entry with a
+// wrong checksum ends the list:
+//
+//	offset size
+//	0      4    CRC-32C of bytes 4 to 47
+//	4      1    kind
+//	5      3    zero
+//	8      16   client
+//	24     8    a
+//	32     8    b
+//	40     8    c
+//
+//	kind   client  a                  b                        c
+//	1      zero    FNV-64a of the manifest's name; intents that follow belong to it
+//	2      yes     id of the write    last sequence number     count
+//	3      yes     id of the write    zero                     count
+//	4      yes     floor              last seen, Unix seconds
+//
+// 1 is a base, 2 an intent, 3 a fact, 4 a client. count is what a Clear
+// deleted.
+const onceName = "party.once"
+
+const (
+	entrySize   = 48
+	entryBase   = 1
+	entryIntent = 2
+	entryFact   = 3
+	entryClient = 4
+)
+
+const (
+	// maxOnceFile is when the file is written anew without what is no longer
+	// needed.
+	maxOnceFile = 4 << 20
+	// forgetAfter is how long a client is remembered that is not heard of.
+	forgetAfter = 10 * time.Minute
+	// maxClients bounds the clients that are remembered; of more, those not
+	// heard of for longest are forgotten.
+	maxClients = 4096
+	// MaxWindow is how many ids a client may have above its floor.
+	MaxWindow = 1 << 16
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// once is the record. Its methods are called by one goroutine at a time.
+type once struct {
+	dir     string
+	f       *os.File
+	size    int64
+	base    uint64
+	clients map[store.ClientID]*onceClient
+	buf     []byte
+}
+
+type onceClient struct {
+	floor   uint64
+	seen    time.Time
+	applied map[uint64]int64 // id to count
+}
+
+// openOnce reads the record of the leader before, settles its intents against
+// the files of the database, which must not be open yet, and begins a new one.
+func openOnce(dir string) (*once, error) {
+	o := &once{dir: dir, clients: make(map[store.ClientID]*onceClient)}
+	intents, err := o.load()
+	if err != nil {
+		return nil, err
+	}
+	if len(intents) > 0 {
+		seq, err := engine.Sequence(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, in := range intents {
+			if in.seq <= seq {
+				o.note(in.client, in.id, in.count)
+			}
+		}
+	}
+	if err := o.rewrite(); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+type intent struct {
+	client  store.ClientID
+	id, seq uint64
+	count   int64
+}
+
+// load reads the file and returns the intents that still mean something.
+func (o *once) load() ([]intent, error) {
+	b, err := os.ReadFile(filepath.Join(o.dir, onceName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	current, err := currentHash(o.dir)
+	if err != nil {
+		return nil, err
+	}
+	var intents []intent
+	var base uint64
+	for ; len(b) >= entrySize; b = b[entrySize:] {
+		e := b[:entrySize]
+		if binary.LittleEndian.Uint32(e) != crc32.Checksum(e[4:], castagnoli) {
+			break
+		}
+		var client store.ClientID
+		copy(client[:], e[8:])
+		a, s, c := binary.LittleEndian.Uint64(e[24:]), binary.LittleEndian.Uint64(e[32:]), binary.LittleEndian.Uint64(e[40:])
+		switch e[4] {
+		case entryBase:
+			base = a
+		case entryIntent:
+			o.client(client)
+			if base == current {
+				intents = append(intents, intent{client, a, s, int64(c)})
+			}
+		case entryFact:
+			o.note(client, a, int64(c))
+		case entryClient:
+			k := o.client(client)
+			k.floor, k.seen = max(k.floor, a), time.Unix(int64(s), 0)
+		}
+	}
+	return intents, nil
+}
+
+func currentHash(dir string) (uint64, error) {
+	name, err := engine.Current(dir)
+	if err != nil {
+		return 0, err
+	}
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return h.Sum64(), nil
+}
+
+func (o *once) client(id store.ClientID) *onceClient {
+	k := o.clients[id]
+	if k == nil {
+		k = &onceClient{applied: make(map[uint64]int64), seen: time.Now()}
+		o.clients[id] = k
+	}
+	return k
+}
+
+func (o *once) note(client store.ClientID, id uint64, count int64) {
+	o.client(client).applied[id] = count
+}
+
+// applied reports whether w was applied before, and what a Clear deleted then.
+// It drops what the client's floor says will not be asked for again.
+func (o *once) applied(w store.Identity) (count int64, ok bool, err error) {
+	k := o.clients[w.Client]
+	if k == nil {
+		if len(o.clients) >= maxClients {
+			o.forget()
+		}
+		k = o.client(w.Client)
+	}
+	if w.Floor > w.ID || w.ID-w.Floor > MaxWindow {
+		return 0, false, fmt.Errorf("request %d with floor %d: %w", w.ID, w.Floor, store.ErrInvalid)
+	}
+	if w.ID < k.floor {
+		// The client promised not to send it again.
+		return 0, false, fmt.Errorf("request %d below the floor %d: %w", w.ID, k.floor, store.ErrInvalid)
+	}
+	if w.Floor > k.floor {
+		if w.Floor-k.floor < uint64(len(k.applied)) {
+			for id := k.floor; id < w.Floor; id++ {
+				delete(k.applied, id)
+			}
+		} else {
+			for id := range k.applied {
+				if id < w.Floor {
+					delete(k.applied, id)
+				}
+			}
+		}
+		k.floor = w.Floor
+	}
+	k.seen = time.Now()
+	count, ok = k.applied[w.ID]
+	return count, ok, nil
+}
+
+// forget drops the clients that have not been heard of for long, or, if there
+// are none, the one heard of least recently.
+func (o *once) forget() {
+	var oldest store.ClientID
+	var at time.Time
+	for id, k := range o.clients {
+		if time.Since(k.seen) > forgetAfter {
+			delete(o.clients, id)
+		} else if at.IsZero() || k.seen.Before(at) {
+			oldest, at = id, k.seen
+		}
+	}
+	if len(o.clients) >= maxClients {
+		delete(o.clients, oldest)
+	}
+}
+
+// begin tells the record which manifest the engine works with now.
+func (o *once) begin() (err error) {
+	if o.base, err = currentHash(o.dir); err != nil {
+		return err
+	}
+	o.buf = appendEntry(o.buf[:0], entryBase, store.ClientID{}, o.base, 0, 0)
+	return o.append()
+}
+
+// append writes the entries gathered in o.buf.
+func (o *once) append() error {
+	if o.f == nil {
+		return store.ErrClosed
+	}
+	n, err := o.f.WriteAt(o.buf, o.size)
+	if err != nil {
+		return err
+	}
+	o.size += int64(n)
+	return nil
+}
+
+// rewrite replaces the file by one that holds the facts alone. Intents not yet
+// settled must not exist.
+func (o *once) rewrite() error {
+	buf := appendEntry(nil, entryBase, store.ClientID{}, o.base, 0, 0)
+	for id, k := range o.clients {
+		if time.Since(k.seen) > forgetAfter {
+			delete(o.clients, id)
+			continue
+		}
+		buf = appendEntry(buf, entryClient, id, k.floor, uint64(k.seen.Unix()), 0)
+		for w, count := range k.applied {
+			buf = appendEntry(buf, entryFact, id, w, 0, uint64(count))
+		}
+	}
+	path := filepath.Join(o.dir, onceName)
+	if err := os.WriteFile(path+".tmp", buf, 0o600); err != nil {
+		return err
+	}
+	if o.f != nil {
+		o.f.Close() // Windows renames onto no open file
+		o.f = nil
+	}
+	if err := os.Rename(path+".tmp", path); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	o.f, o.size = f, int64(len(buf))
+	return nil
+}
+
+func appendEntry(dst []byte, kind byte, client store.ClientID, a, b, c uint64) []byte {
+	at := len(dst)
+	dst = append(dst, 0, 0, 0, 0, kind, 0, 0, 0)
+	dst = append(dst, client[:]...)
+	dst = binary.LittleEndian.AppendUint64(dst, a)
+	dst = binary.LittleEndian.AppendUint64(dst, b)
+	dst = binary.LittleEndian.AppendUint64(dst, c)
+	binary.LittleEndian.PutUint32(dst[at:], crc32.Checksum(dst[at+4:], castagnoli))
+	return dst
+}
+
+// close ends the record. If no guest may still ask, the file goes too.
+func (o *once) close() error {
+	var err error
+	if o.f != nil {
+		err = o.f.Close()
+	}
+	if len(o.clients) == 0 {
+		err = errors.Join(err, os.Remove(filepath.Join(o.dir, onceName)))
+	}
+	return err
+}

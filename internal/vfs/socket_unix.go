@@ -1,0 +1,107 @@
+//go:build unix
+
+package vfs
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listen listens at the socket called name.sock in dir, replacing what is
+// there: the caller holds LevelDB's lock, so it is a dead leader's.
+func Listen(dir, name string) (*Listener, error) {
+	addr, done, err := socketAddr(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if err := os.Remove(addr); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		// On Linux the file gets the socket's own mode, so that there is no
+		// moment at which others could connect.
+		return c.Control(func(fd uintptr) { _ = unix.Fchmod(int(fd), 0o600) })
+	}}
+	l, err := lc.Listen(context.Background(), "unix", addr)
+	if err != nil {
+		return nil, err
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err := os.Chmod(addr, 0o600); err != nil {
+		l.Close()
+		return nil, err
+	}
+	mine, err := os.Lstat(addr)
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	named := func() bool {
+		addr, done, err := socketAddr(dir, name)
+		if err != nil {
+			return false
+		}
+		defer done()
+		now, err := os.Lstat(addr)
+		return err == nil && os.SameFile(now, mine)
+	}
+	return &Listener{
+		Listener: l,
+		bound:    named,
+		gone: func() error {
+			if !named() {
+				return nil // somebody else's by now
+			}
+			addr, done, err := socketAddr(dir, name)
+			if err != nil {
+				return err
+			}
+			defer done()
+			return os.Remove(addr)
+		},
+	}, nil
+}
+
+// Dial connects to the socket called name.sock in dir. It does not wait. Where
+// nobody listens the error satisfies NobodyListens.
+func Dial(dir, name string) (net.Conn, Peer, error) {
+	addr, done, err := socketAddr(dir, name)
+	if err != nil {
+		return nil, Peer{}, err
+	}
+	defer done()
+	d := net.Dialer{Timeout: 5 * time.Second} // a full backlog makes connect wait
+	conn, err := d.Dial("unix", addr)
+	if err != nil {
+		return nil, Peer{}, err
+	}
+	p, err := checkPeer(conn)
+	if err != nil {
+		conn.Close()
+		return nil, p, err
+	}
+	return conn, p, nil
+}
+
+// NobodyListens reports whether err of Dial means that no process is there.
+func NobodyListens(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) ||
+		errors.Is(err, syscall.ENOTDIR)
+}
+
+// fits reports whether a socket address can hold path. Node needs the same.
+func fits(path string) bool { return len(path) < len(syscall.RawSockaddrUnix{}.Path) }
+
+// SocketPathFits reports whether programs that know sockets by their full path
+// can reach the one called name.sock in dir.
+func SocketPathFits(dir, name string) bool { return fits(socketPath(dir, name)) }
+
+func socketPath(dir, name string) string { return filepath.Join(dir, name+".sock") }

@@ -1,0 +1,263 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/levelparty/party/internal/store"
+)
+
+// Link is a guest's side of one connection to a leader. Safe for concurrent
+// use.
+type Link struct {
+	// Constant after NewLink.
+	proto Proto
+	conn  net.Conn
+	calls *Calls
+	codec guestCodec
+	max   int
+	down  chan struct{}
+
+	mu      sync.Mutex
+	out     []byte // frames to be written, in order
+	spare   []byte // the buffer that out alternates with
+	writing bool   // somebody is in Flush, and will write out too
+	err     error  // why the link went down
+}
+
+// guestCodec is one protocol, seen from the guest. handle is called by the
+// link's reader alone; the others by any goroutine.
+type guestCodec interface {
+	// appendCall appends the frame of c. What the protocol has no message for
+	// is ErrNotSupported.
+	appendCall(dst []byte, c *Call) ([]byte, error)
+	// handle takes in a frame, tag first, valid only during the call. An error
+	// ends the link.
+	handle(frame []byte) error
+	// cursor prepares a cursor; it may send nothing yet.
+	cursor(o CursorOptions) Cursor
+	// lost tells that the link is down.
+	lost()
+}
+
+// CursorOptions says what a cursor walks.
+type CursorOptions struct {
+	Bounds store.Bounds
+	// Limit is the most entries that will be read, negative for no limit. A
+	// hint: a cursor may return more.
+	Limit int64
+	// NoKeys and NoValues leave out what the reader does not want. A cursor may
+	// return it all the same.
+	NoKeys, NoValues bool
+	// Snapshot is the handle of a snapshot of this link, 0 for the state at the
+	// first read.
+	Snapshot uint64
+	// OneSnapshot demands that all reads see one state of the database, however
+	// the cursor is moved; a move that cannot is ErrNotSupported.
+	OneSnapshot bool
+}
+
+// Cursor reads entries in order, a chunk at a time. It belongs to one link and
+// ends with it. Not safe for concurrent use.
+type Cursor interface {
+	// Read returns the next chunk of entries from pos. It returns at least one
+	// entry unless Chunk.End. If the link goes down it returns
+	// ErrConnectionLost.
+	Read(ctx context.Context, pos Position) (*Chunk, error)
+	// Close frees what the host holds for the cursor. It does not wait.
+	Close()
+}
+
+// Position says where a read begins and which way it goes.
+type Position struct {
+	Kind PositionKind
+	Key  []byte // for From
+	// Reverse walks towards smaller keys.
+	Reverse bool
+}
+
+// PositionKind is how a Position's place is given.
+type PositionKind uint8
+
+const (
+	// Continue goes on, in the same direction, behind the last chunk.
+	Continue PositionKind = iota
+	// Start begins at the first entry within the bounds, in reverse at the
+	// last.
+	Start
+	// From begins at the first entry whose key is >= Key; in reverse at the
+	// last entry whose key is < Key.
+	From
+)
+
+// Chunk is a run of entries in the order of the walk.
+type Chunk struct {
+	// Entries alternates keys and values. Either is nil if it was left out.
+	Entries [][]byte
+	// End tells that nothing is left behind the chunk in this direction.
+	End bool
+}
+
+// NewLink starts a link of protocol p over conn, which it owns from then on.
+// Answers are given to the calls in calls. maxFrame 0 means DefaultMaxFrame.
+func NewLink(conn net.Conn, p Proto, calls *Calls, maxFrame int) *Link {
+	if maxFrame <= 0 {
+		maxFrame = DefaultMaxFrame
+	}
+	l := &Link{proto: p, conn: conn, calls: calls, max: maxFrame, down: make(chan struct{})}
+	switch p {
+	case Party:
+		l.codec = newPartyGuest(l)
+	case Many:
+		l.codec = newManyGuest(l)
+	case Multi:
+		l.codec = newMultiGuest(l)
+	}
+	go l.read()
+	return l
+}
+
+// Proto returns the protocol spoken.
+func (l *Link) Proto() Proto { return l.proto }
+
+// Down is closed when the link has ended; Err then says why.
+func (l *Link) Down() <-chan struct{} { return l.down }
+
+// Err returns why the link went down, nil while it is up.
+func (l *Link) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Send queues the frame of c, in the order of the calls of Send. Flush writes
+// it. An error means that nothing was queued; a link that is down takes calls
+// and drops them, since who owns the Calls sends them again elsewhere.
+func (l *Link) Send(c *Call) error {
+	return l.queue(func(dst []byte) ([]byte, error) { return l.codec.appendCall(dst, c) })
+}
+
+func (l *Link) queue(appendFrame func([]byte) ([]byte, error)) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return nil
+	}
+	was := len(l.out)
+	out, err := appendFrame(l.out)
+	if err == nil && len(out)-was > l.max {
+		err = fmt.Errorf("frame of %d bytes, limit %d: %w", len(out)-was, l.max, store.ErrTooLarge)
+	}
+	if err != nil {
+		l.out = out[:was]
+		return err
+	}
+	l.out = out
+	return nil
+}
+
+// keepBuffer is the most memory an output buffer keeps between writes.
+const keepBuffer = 256 << 10
+
+// Flush writes what is queued. One goroutine writes for all that come
+// meanwhile.
+func (l *Link) Flush() {
+	l.mu.Lock()
+	if l.writing || len(l.out) == 0 {
+		l.mu.Unlock()
+		return
+	}
+	l.writing = true
+	l.mu.Unlock()
+	// Whoever else is about to queue a frame gets the chance to share this
+	// write: with many callers that turns one system call per call into one per
+	// round; alone it costs some nanoseconds.
+	runtime.Gosched()
+	l.mu.Lock()
+	for len(l.out) > 0 && l.err == nil {
+		buf := l.out
+		l.out, l.spare = l.spare[:0], nil
+		l.mu.Unlock()
+		_, err := l.conn.Write(buf)
+		l.mu.Lock()
+		if cap(buf) <= keepBuffer {
+			l.spare = buf
+		}
+		if err != nil {
+			// The reader still takes in what the leader sent before it died; it
+			// will meet the end by itself.
+			l.out = nil
+			_ = l.conn.SetReadDeadline(time.Now().Add(time.Second))
+			break
+		}
+	}
+	l.writing = false
+	l.mu.Unlock()
+}
+
+// send queues a frame and writes it.
+func (l *Link) send(appendFrame func([]byte) ([]byte, error)) error {
+	if err := l.queue(appendFrame); err != nil {
+		return err
+	}
+	l.Flush()
+	return nil
+}
+
+// Close ends the link. Calls that wait stay in their Calls.
+func (l *Link) Close() { l.fail(net.ErrClosed) }
+
+func (l *Link) fail(err error) {
+	l.mu.Lock()
+	l.failLocked(err)
+	l.mu.Unlock()
+}
+
+func (l *Link) failLocked(err error) {
+	if l.err != nil {
+		return
+	}
+	l.err = err
+	l.out = nil
+	_ = l.conn.Close() // nothing more to lose
+}
+
+// read hands frames to the codec until the connection ends. What the leader
+// sent before it died is still taken in: an answer in the socket counts.
+func (l *Link) read() {
+	// An answer can be a little larger than its largest value.
+	frames := newFrameReader(l.conn, l.max+2*maxChunk)
+	for {
+		frame, err := frames.next()
+		if err == nil {
+			err = l.codec.handle(frame)
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = fmt.Errorf("leader closed the connection: %w", io.EOF)
+			}
+			l.fail(err)
+			l.codec.lost()
+			close(l.down)
+			frames.release()
+			return
+		}
+	}
+}
+
+// finish gives the waiting call id its outcome, if it still waits.
+func (l *Link) finish(id uint64, r Response, err error) {
+	if c := l.calls.Take(id); c != nil {
+		c.Response = r
+		c.Finish(err)
+	}
+}
+
+// Cursor returns a cursor on this link.
+func (l *Link) Cursor(o CursorOptions) Cursor { return l.codec.cursor(o) }

@@ -1,0 +1,243 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/levelparty/party/internal/format"
+	"github.com/levelparty/party/internal/store"
+)
+
+// npmHost is what the hosts of both npm protocols have in common: everything
+// but iterators and the words for errors.
+type npmHost struct {
+	c      *hostConn
+	fault  func(error) string            // the protocol's word for an error, "" for nil
+	bounds func(npmOptions) store.Bounds // what the protocol's range options mean
+	writes gather
+}
+
+// maxIterators is how many iterators one guest may hold open. Each pins a
+// state of the database.
+const maxIterators = 1024
+
+var errTooManyIterators = fmt.Errorf("more than %d open iterators: %w", maxIterators, store.ErrTooLarge)
+
+// handle carries out a request that is no iterator's.
+func (h *npmHost) handle(tag byte, msg []byte) error {
+	switch tag {
+	case npmPut, npmDelete:
+		return h.write(tag, msg)
+	case npmBatch:
+		return h.batch(msg)
+	}
+	// What is asked now must see what was written before.
+	if err := h.settle(); err != nil {
+		return err
+	}
+	switch tag {
+	case npmGet:
+		return h.get(msg)
+	case npmGetMany:
+		return h.getMany(msg)
+	case npmClear:
+		return h.clear(msg)
+	}
+	return fmt.Errorf("unknown tag %d: %w", tag, store.ErrInvalid)
+}
+
+func (h *npmHost) write(tag byte, msg []byte) error {
+	m, err := decodeKeyMessage(msg)
+	if err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	if tag == npmDelete {
+		h.writes.add(m.id, 1, false, format.AppendDelete(h.writes.records, m.key))
+		return nil
+	}
+	if m.value == nil {
+		return fmt.Errorf("put without a value: %w", store.ErrInvalid)
+	}
+	h.writes.add(m.id, 1, false, format.AppendPut(h.writes.records, m.key, m.value))
+	return nil
+}
+
+func (h *npmHost) batch(msg []byte) error {
+	id, count, records, err := decodeBatch(msg, h.writes.records)
+	if err != nil {
+		return fmt.Errorf("batch: %w", err)
+	}
+	h.writes.add(id, count, false, records)
+	return nil
+}
+
+// settle commits and answers the writes gathered so far.
+func (h *npmHost) settle() error {
+	return h.writes.commit(h.c.ctx, h.c.host.Store, func(id uint64, err error) error {
+		return h.callback(id, nil, err)
+	})
+}
+
+func (h *npmHost) callback(id uint64, value []byte, err error) error {
+	return h.c.answer(func(dst []byte) []byte {
+		dst, mark := beginFrame(dst, npmCallback)
+		return endFrame(appendCallback(dst, id, h.fault(err), value), mark)
+	})
+}
+
+func (h *npmHost) get(msg []byte) error {
+	m, err := decodeKeyMessage(msg)
+	if err != nil {
+		return fmt.Errorf("get: %w", err)
+	}
+	value, err := h.lookup(m.key)
+	return h.callback(m.id, value, err)
+}
+
+// lookup returns a value that is not nil unless there is an error.
+func (h *npmHost) lookup(key []byte) ([]byte, error) {
+	value, err := h.c.host.Store.Get(key, nil)
+	if err == nil && value == nil {
+		value = []byte{}
+	}
+	return value, err
+}
+
+// getMany builds the answer while it reads, and gives up where it grows beyond
+// what any frame may be.
+func (h *npmHost) getMany(msg []byte) error {
+	id, err := decodeGetMany(msg, nil) // fields may come in any order
+	if err != nil {
+		return fmt.Errorf("get many: %w", err)
+	}
+	limit := h.c.host.maxFrame()
+	return h.c.answer(func(dst []byte) []byte {
+		start := len(dst)
+		dst, mark := beginFrame(dst, npmGetManyCallback)
+		dst = appendCallback(dst, id, "", nil) // an id, as in GetManyCallback
+		var fault error
+		_, _ = decodeGetMany(msg, func(key []byte) {
+			if fault != nil {
+				return
+			}
+			value, err := h.lookup(key)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				fault = err
+				return
+			}
+			if len(dst)-start+len(value) > limit {
+				fault = fmt.Errorf("values of more than %d bytes: %w", limit, store.ErrTooLarge)
+				return
+			}
+			dst = appendValue(dst, value)
+		})
+		if fault != nil {
+			dst, mark = beginFrame(dst[:start], npmGetManyCallback)
+			dst = appendCallback(dst, id, h.fault(fault), nil)
+		}
+		return endFrame(dst, mark)
+	})
+}
+
+func (h *npmHost) clear(msg []byte) error {
+	m, err := decodeClear(msg)
+	if err != nil {
+		return fmt.Errorf("clear: %w", err)
+	}
+	return h.callback(m.id, nil, h.clearRange(m.options))
+}
+
+func (h *npmHost) clearRange(o npmOptions) error {
+	c := store.Clear{Bounds: h.bounds(o), Reverse: o.reverse, Limit: max(o.limit, -1)}
+	for c.Limit != 0 && !c.Bounds.Empty() {
+		n, more, err := h.c.host.Store.Clear(h.c.ctx, c)
+		if err != nil {
+			return fmt.Errorf("clear: %w", err)
+		}
+		if !more {
+			break
+		}
+		if c.Limit > 0 {
+			c.Limit = max(c.Limit-n, 0)
+		}
+	}
+	return nil
+}
+
+// room is how many entries a limit leaves once some have been consumed.
+func room(limit int64, consumed uint64) int64 {
+	switch {
+	case limit < 0:
+		return maxRoom
+	case consumed >= uint64(limit):
+		return 0
+	}
+	return limit - int64(consumed)
+}
+
+const maxRoom = 1<<63 - 1
+
+// scan walks a store.Iterator in one direction. It moves on only when the next
+// entry is wanted, so that reading the first one costs no more than that.
+type scan struct {
+	it      store.Iterator
+	reverse bool
+	placed  bool // the entry it stands on has been looked at by nobody
+	valid   bool // it stands on an entry
+}
+
+// next goes to the next entry.
+func (s *scan) next() bool {
+	switch {
+	case s.placed:
+		s.placed = false
+	case !s.valid:
+	case s.reverse:
+		s.valid = s.it.Prev()
+	default:
+		s.valid = s.it.Next()
+	}
+	return s.valid
+}
+
+// start places s before its first entry.
+func (s *scan) start() {
+	if s.reverse {
+		s.place(s.it.Last())
+	} else {
+		s.place(s.it.First())
+	}
+}
+
+// from places s before the first entry at or behind target, in the direction
+// of the walk.
+func (s *scan) from(target []byte) {
+	ok := s.it.Seek(target)
+	if s.reverse {
+		switch {
+		case !ok:
+			ok = s.it.Err() == nil && s.it.Last()
+		case string(s.it.Key()) != string(target):
+			ok = s.it.Prev()
+		}
+	}
+	s.place(ok)
+}
+
+// after places s before the first entry strictly behind key. In reverse the
+// npm hosts look for a target just below key instead, and so miss the keys
+// between the two.
+func (s *scan) after(key []byte) {
+	switch {
+	case !s.reverse:
+		s.place(s.it.Seek(store.After(key)))
+	case s.it.Seek(key):
+		s.place(s.it.Prev())
+	default:
+		s.place(s.it.Err() == nil && s.it.Last())
+	}
+}
+
+func (s *scan) end() { s.place(false) }
+
+func (s *scan) place(valid bool) { s.placed, s.valid = true, valid }

@@ -1,0 +1,139 @@
+package party
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Options configures Open. The zero value, and nil, are good for most uses.
+//
+// The fields from Cache on configure the database itself and act in the
+// process that leads; a guest's are kept for the day it leads.
+type Options struct {
+	// ReadOnly makes the handle refuse writes with ErrReadOnly. If another
+	// process leads, the handle is its guest; if none does, the directory is
+	// opened without changing a byte in it, shared with other readers, and
+	// released as soon as a process that may write asks for it.
+	ReadOnly bool
+
+	// MustExist makes Open fail with ErrNotExist where there is no database.
+	// By default Open creates it, with its parent directories.
+	MustExist bool
+
+	// MustNotExist makes Open fail with ErrExist where there is a database.
+	MustNotExist bool
+
+	// Lead says how eager the handle is to lead. The default, LeadWhenFree,
+	// is right for services.
+	Lead Lead
+
+	// NoRetry makes calls and iterators that wait for an answer when the
+	// leader is lost fail with ErrConnectionLost. An iterator then always reads
+	// a single snapshot. By default they go on with the next leader, and an
+	// iterator resumes behind the last key it returned, on a new snapshot.
+	NoRetry bool
+
+	// LockTimeout bounds how long calls wait while a process that speaks none
+	// of the socket protocols holds LevelDB's lock; they then fail with
+	// ErrLocked. Default 5 seconds; negative: as long as the call's context
+	// allows.
+	LockTimeout time.Duration
+
+	// OnRole, if set, is called after every change of the handle's role, one
+	// call at a time, in order. It may use the handle, but not close it.
+	OnRole func(Role)
+
+	// MaxMessage limits one request or answer on a socket, in bytes; a larger
+	// one fails with ErrTooLarge. It should be the same in all processes.
+	// Default 64 MiB.
+	MaxMessage int
+
+	// Logger is told about changes of role and about guests whose connection
+	// was ended for breaking the protocol. Default: nothing is logged.
+	Logger *slog.Logger
+
+	// Cache is the memory for uncompressed blocks, in bytes. Default 8 MiB;
+	// negative: none.
+	Cache int
+
+	// WriteBuffer is how much is gathered in memory before a table is written,
+	// in bytes. Larger is faster under load and slower to take over. Default
+	// 4 MiB.
+	WriteBuffer int
+
+	// Compression of tables. The default is Snappy.
+	Compression Compression
+
+	// BloomBits is the size of the bloom filter, in bits per key. Default 10,
+	// as in Node's bindings; negative: no filter. More bits spare reads of
+	// absent keys and cost memory.
+	BloomBits int
+
+	// MaxOpenFiles bounds the table files kept open. Default 500.
+	MaxOpenFiles int
+}
+
+// Lead is a handle's will to lead.
+type Lead uint8
+
+const (
+	// LeadWhenFree leads when nobody does.
+	LeadWhenFree Lead = iota
+	// LeadFirst leads when nobody does, before those with another will, and
+	// asks a leader that is not LeadFirst to hand over. For the process that
+	// lives longest, such as a host of its own.
+	LeadFirst
+	// LeadLast leads when nobody does and, after a leader is lost, leaves the
+	// others a head start. It hands over when another process joins. For
+	// tools that run a moment beside a service.
+	LeadLast
+	// LeadNever is always a guest; while nobody leads its calls wait.
+	LeadNever
+)
+
+// Compression says how tables are compressed.
+type Compression uint8
+
+const (
+	Snappy Compression = iota
+	NoCompression
+)
+
+// WriteOptions are the options of one write.
+type WriteOptions struct {
+	// Sync makes the write durable before it is acknowledged: it survives a
+	// loss of power. Without it a write survives the death of every process,
+	// but not of the machine. Not supported while a Node process leads.
+	Sync bool
+}
+
+// Range selects keys. A nil bound is absent; an empty, non-nil bound is the
+// empty key. The zero Range is all keys.
+type Range struct {
+	GT, GTE []byte // lower bound, exclusive or inclusive
+	LT, LTE []byte // upper bound, exclusive or inclusive
+}
+
+// IteratorOptions says what an iterator visits.
+type IteratorOptions struct {
+	Range
+	// Reverse visits from the greatest key to the smallest: First is then the
+	// greatest, and Next goes down.
+	Reverse bool
+	// Limit is the most entries the iterator yields, over all its moves. 0: no
+	// limit.
+	Limit int
+	// NoValues leaves out the values, NoKeys the keys. What is not wanted need
+	// not cross a socket.
+	NoKeys, NoValues bool
+}
+
+// ClearOptions says what Clear deletes.
+type ClearOptions struct {
+	Range
+	// Limit is the most keys deleted. 0: no limit.
+	Limit int
+	// Reverse deletes from the greatest key on, which matters with a Limit.
+	Reverse bool
+	WriteOptions
+}

@@ -188,7 +188,9 @@ func (o *once) client(id store.ClientID) *onceClient {
 }
 
 func (o *once) note(client store.ClientID, id uint64, count int64) {
-	o.client(client).applied[id] = count
+	if k := o.client(client); id >= k.floor {
+		k.applied[id] = count
+	}
 }
 
 // applied reports whether w was applied before, and what a Clear deleted then.

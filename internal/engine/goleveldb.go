@@ -75,6 +75,10 @@ func Open(f *Files, c Config) (Engine, error) {
 		}
 		o.Filter = filter.NewBloomFilter(bits)
 	}
+	if err := renumberLogs(f.dir, c.ReadOnly); err != nil {
+		f.stor.Close()
+		return nil, fmt.Errorf("recover logs: %w", err)
+	}
 	db, err := leveldb.Open(f.stor, o)
 	if err != nil {
 		f.stor.Close()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/syndtr/goleveldb/leveldb/journal"
@@ -37,22 +36,17 @@ func Sequence(dir string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	logs, err := liveLogs(dir, oldestLog)
 	if err != nil {
 		return 0, err
 	}
 	for _, path := range logs {
-		num, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(path), ".log"), 10, 64)
-		if err != nil || num < oldestLog {
-			continue
-		}
 		err = eachRecord(path, func(batch []byte) error {
 			if len(batch) < 12 {
 				return nil
 			}
-			first, n := binary.LittleEndian.Uint64(batch), uint64(binary.LittleEndian.Uint32(batch[8:]))
-			if n > 0 {
-				seq = max(seq, first+n-1)
+			if n := batchLen(batch); n > 0 {
+				seq = max(seq, batchSeq(batch)+n-1)
 			}
 			return nil
 		})

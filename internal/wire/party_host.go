@@ -168,10 +168,10 @@ func (h *partyHost) hello(msg []byte) error {
 	return nil
 }
 
-// reply answers a request. A store that is closed is no answer: the guest will
-// find the next leader when the connection ends.
+// reply answers a request. That the store is closed, or the connection about to
+// be, is no answer: the guest will find the next leader when it ends.
 func (h *partyHost) reply(id uint64, r Response, err error) error {
-	if errors.Is(err, store.ErrClosed) {
+	if errors.Is(err, store.ErrClosed) || err != nil && h.ctx.Err() != nil {
 		return err
 	}
 	if id == noAnswer {

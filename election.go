@@ -169,7 +169,11 @@ func (db *DB) nobody(locked error, waited time.Duration) error {
 // connect tries to reach a leader. It returns nil, nil if there is none.
 func (db *DB) connect(ctx context.Context) (*seat, error) {
 	var denied error
-	for _, p := range wire.Protos {
+	protos := wire.Protos[:]
+	if db.o.only != nil {
+		protos = db.o.only
+	}
+	for _, p := range protos {
 		conn, peer, err := vfs.Dial(db.dir, p.String())
 		if err != nil {
 			if errors.Is(err, fs.ErrPermission) {
@@ -177,7 +181,7 @@ func (db *DB) connect(ctx context.Context) (*seat, error) {
 			}
 			continue
 		}
-		if p != wire.Party {
+		if p != wire.Party && protos[0] == wire.Party {
 			// A Go leader that has just begun binds its own socket first, but
 			// maybe after this handle looked there. It is the better way.
 			if c, q, err := vfs.Dial(db.dir, wire.Party.String()); err == nil {

@@ -22,8 +22,9 @@ import (
 //
 // visits all. It reads one state of the database, that of its first move; when
 // the leader is lost it goes on behind the last entry it returned, on the next
-// leader's state, unless it belongs to a Snapshot or the handle was opened with
-// Options.NoRetry. Not safe for concurrent use.
+// leader's state, unless it belongs to a Snapshot, was made with
+// IteratorOptions.OneState, or the handle was opened with Options.NoRetry. Not
+// safe for concurrent use.
 type Iterator struct {
 	db     *DB
 	ctx    context.Context
@@ -171,6 +172,12 @@ func (it *Iterator) move(pos wire.Position, off standing) bool {
 		it.err = ErrClosed
 		return false
 	}
+	if err := it.ctx.Err(); err != nil {
+		return it.fail(err)
+	}
+	if it.db.ctx.Err() != nil {
+		return it.fail(ErrClosed)
+	}
 	if it.left == 0 {
 		it.stands = off
 		return false
@@ -221,8 +228,11 @@ func (it *Iterator) behindKey(reverse bool) wire.Position {
 }
 
 func (it *Iterator) fail(err error) bool {
-	if it.snap != nil {
+	switch {
+	case it.snap != nil:
 		err = it.snap.lost(err)
+	case errors.Is(err, store.ErrClosed) && !it.closed && it.db.ctx.Err() == nil:
+		err = ErrConnectionLost // this handle led, and has handed over
 	}
 	it.err = err
 	it.stands = behind
@@ -234,7 +244,7 @@ func (it *Iterator) fail(err error) bool {
 // waits until the handle has noticed that there must be one.
 func (it *Iterator) goOn(err error) bool {
 	lost := errors.Is(err, ErrConnectionLost) || errors.Is(err, store.ErrClosed)
-	if !lost || it.snap != nil || it.db.o.NoRetry {
+	if !lost || it.snap != nil || it.db.o.NoRetry || it.o.OneState {
 		return false
 	}
 	// The key may be part of what is given up now.
@@ -299,7 +309,7 @@ func (it *Iterator) openRemote(link *wire.Link, handle uint64) {
 		Limit:       -1,
 		NoValues:    it.o.NoValues,
 		Snapshot:    handle,
-		OneSnapshot: it.db.o.NoRetry,
+		OneSnapshot: it.db.o.NoRetry || it.o.OneState,
 	}
 	if link.Proto() == wire.Party {
 		// A hint there. The npm protocols count what was sent, not what was
@@ -310,9 +320,6 @@ func (it *Iterator) openRemote(link *wire.Link, handle uint64) {
 }
 
 func (it *Iterator) moveLocal(pos wire.Position) (ok bool, err error) {
-	if err := it.ctx.Err(); err != nil {
-		return false, err
-	}
 	l := it.source.local
 	switch {
 	case pos.Kind == wire.Continue && pos.Reverse:

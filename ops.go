@@ -68,10 +68,7 @@ func getManyAt(l *leader.Leader, snap store.Snapshot, keys [][]byte) ([][]byte, 
 	values := make([][]byte, len(keys))
 	for i, key := range keys {
 		v, err := l.Get(key, snap)
-		switch {
-		case err == nil && v == nil:
-			v = []byte{}
-		case err != nil && !errors.Is(err, store.ErrNotFound):
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, err
 		}
 		values[i] = v

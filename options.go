@@ -3,6 +3,8 @@ package party
 import (
 	"log/slog"
 	"time"
+
+	"github.com/levelparty/party/internal/wire"
 )
 
 // Options configures Open. The zero value, and nil, are good for most uses.
@@ -71,6 +73,10 @@ type Options struct {
 
 	// MaxOpenFiles bounds the table files kept open. Default 500.
 	MaxOpenFiles int
+
+	// only, if set, are the protocols by which the handle looks for a leader. For
+	// tests.
+	only []wire.Proto
 }
 
 // Lead is a handle's will to lead.
@@ -126,6 +132,11 @@ type IteratorOptions struct {
 	// NoValues leaves out the values, NoKeys the keys. What is not wanted need
 	// not cross a socket.
 	NoKeys, NoValues bool
+	// OneState makes the iterator fail rather than read a second state of the
+	// database: with ErrConnectionLost when the leader is lost, and with
+	// ErrNotSupported at a move for which a Node leader's protocol would have to
+	// begin again. Iterators of a Snapshot always read one state.
+	OneState bool
 }
 
 // ClearOptions says what Clear deletes.

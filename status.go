@@ -3,6 +3,7 @@ package party
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,7 +56,14 @@ func (db *DB) status(ctx context.Context) (s Status, err error) {
 		s = h.status()
 	case link.Proto() == wire.Party:
 		var r wire.Response
-		if r, err = link.Do(ctx, wire.Request{Op: wire.OpStatus}); err != nil {
+		r, err = link.Do(ctx, wire.Request{Op: wire.OpStatus})
+		if errors.Is(err, ErrConnectionLost) && !db.o.NoRetry {
+			<-link.Down()
+			if err = db.unlinked(ctx, link); err == nil {
+				return db.status(ctx)
+			}
+		}
+		if err != nil {
 			return s, err
 		}
 		if err = json.Unmarshal(r.Value, &s); err != nil {

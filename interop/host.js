@@ -16,11 +16,13 @@ const os = require('os')
 const path = require('path')
 const readline = require('readline')
 
-const READY = 64 // databases opened ahead, because a suite's factory cannot wait
+const READY = 48 // databases opened ahead, because a suite's factory cannot wait
+const ENOUGH = 16 // databases one test may want
 const KEPT = 32 // databases left open behind, because it does not say when it is done
 
 // start resolves with an object of
 //   take()   the directory of an open, empty database
+//   ready()  null if there are enough for any test, else a promise of that
 //   stop()   ends the host, and resolves when its exit was clean
 exports.start = async function (command) {
   const host = command.length > 0 ? commandHost(command) : npmHost()
@@ -52,6 +54,9 @@ exports.start = async function (command) {
       if (!stopping) later(open())
       if (used.length > KEPT) later(host.close(used.shift()))
       return dir
+    },
+    ready () {
+      return ready.length >= ENOUGH ? null : Promise.all(busy)
     },
     async stop () {
       stopping = true
@@ -94,6 +99,8 @@ function commandHost ([file, ...args]) {
     }
   }
 }
+
+exports.npmHost = npmHost
 
 function npmHost () {
   const { ClassicLevel } = require('classic-level')
@@ -155,9 +162,25 @@ exports.run = async function (skip, declare) {
   const skipped = new Set()
 
   const test = (name, ...rest) => {
-    if (!(name in skip)) return tape(name, ...rest)
-    skipped.add(name)
-    tape.skip(`${name} (${skip[name]})`)
+    if (name in skip) {
+      skipped.add(name)
+      tape.skip(`${name} (${skip[name]})`)
+      return
+    }
+    const body = rest.pop()
+    tape(name, ...rest, (t) => {
+      const ready = host.ready()
+      if (ready === null) return body(t)
+
+      // A body that promises nothing says itself when it ends.
+      return new Promise((resolve, reject) => {
+        t.once('end', resolve)
+        ready.then(() => {
+          const result = body(t)
+          if (result && typeof result.then === 'function') result.then(resolve, reject)
+        }).catch(reject)
+      })
+    })
   }
   Object.assign(test, tape)
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/iterator"
 	"github.com/syndtr/goleveldb/leveldb/opt"
 	"github.com/syndtr/goleveldb/leveldb/storage"
+	"github.com/syndtr/goleveldb/leveldb/table"
 	"github.com/syndtr/goleveldb/leveldb/util"
 
 	"github.com/levelparty/party/internal/store"
@@ -93,6 +95,13 @@ type goleveldb struct {
 	batches sync.Pool
 }
 
+// closed are the errors of what is used after it, or the database below it, was
+// closed. Iterators go on after the database's end, until they come to a table.
+var closed = []error{
+	leveldb.ErrClosed, leveldb.ErrSnapshotReleased, leveldb.ErrIterReleased,
+	iterator.ErrIterReleased, table.ErrReaderReleased, table.ErrIterReleased, storage.ErrClosed, util.ErrReleased,
+}
+
 // translate gives goleveldb's errors their names here.
 func translate(err error) error {
 	switch {
@@ -100,7 +109,7 @@ func translate(err error) error {
 		return nil
 	case err == leveldb.ErrNotFound:
 		return store.ErrNotFound
-	case err == leveldb.ErrClosed || err == leveldb.ErrSnapshotReleased || err == leveldb.ErrIterReleased:
+	case slices.Contains(closed, err):
 		return store.ErrClosed
 	case err == leveldb.ErrReadOnly:
 		return store.ErrReadOnly
@@ -127,6 +136,9 @@ func (e *goleveldb) Get(key []byte, snap store.Snapshot) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, translate(err)
+	}
+	if v == nil {
+		v = []byte{} // an empty value is not a missing one
 	}
 	return v, nil
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -37,23 +38,18 @@ func renumberLogs(dir string, readOnly bool) error {
 	if err != nil {
 		return err
 	}
-	// First look: nearly always nothing is to be done.
 	next, low := seq, false
-	var batches [][][]byte // by log
 	for _, path := range logs {
-		var of [][]byte
 		err := eachRecord(path, func(batch []byte) error {
 			if len(batch) >= 12 {
 				low = low || batchSeq(batch) < next
 				next = max(next, batchSeq(batch)+batchLen(batch))
-				of = append(of, batch)
 			}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		batches = append(batches, of)
 	}
 	if !low {
 		return nil
@@ -62,12 +58,21 @@ func renumberLogs(dir string, readOnly bool) error {
 		return fmt.Errorf("recovery has to write; open it once for writing: %w", store.ErrReadOnly)
 	}
 	next = seq + 1
-	for i, path := range logs {
-		for _, b := range batches[i] {
-			binary.LittleEndian.PutUint64(b, next)
-			next += batchLen(b)
+	for _, path := range logs {
+		var batches [][]byte
+		err := eachRecord(path, func(batch []byte) error {
+			if len(batch) >= 12 {
+				b := bytes.Clone(batch)
+				binary.LittleEndian.PutUint64(b, next)
+				next += batchLen(b)
+				batches = append(batches, b)
+			}
+			return nil
+		})
+		if err == nil {
+			err = writeLog(path, batches)
 		}
-		if err := writeLog(path, batches[i]); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -119,29 +120,29 @@ func takeBytes(b *[]byte) bool {
 }
 
 // eachRecord calls fn for the whole records of a log file. A torn or damaged
-// one is passed over, as recovery does.
+// one is passed over, as recovery does. The slice is fn's only during the call.
 func eachRecord(path string, fn func([]byte) error) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	var record bytes.Buffer
 	for records := journal.NewReader(f, nil, false, true); ; {
 		r, err := records.Next()
 		if err == io.EOF {
 			return nil
 		}
+		if err == nil {
+			record.Reset()
+			if _, err = record.ReadFrom(r); errors.Is(err, io.ErrUnexpectedEOF) {
+				continue
+			}
+		}
 		if err != nil {
 			return &os.PathError{Op: "read", Path: path, Err: err}
 		}
-		record, err := io.ReadAll(r)
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			continue
-		}
-		if err != nil {
-			return &os.PathError{Op: "read", Path: path, Err: err}
-		}
-		if err := fn(record); err != nil {
+		if err := fn(record.Bytes()); err != nil {
 			return err
 		}
 	}

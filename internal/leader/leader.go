@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/levelparty/party/internal/engine"
 	"github.com/levelparty/party/internal/format"
@@ -68,7 +69,9 @@ type Leader struct {
 	err      error  // why no more is written
 
 	closing sync.Once
-	failed  chan struct{} // closed when err is set by a failed write
+	ending  atomic.Bool               // Close has begun
+	holder  atomic.Pointer[exclusive] // who has the turn since Begin
+	failed  chan struct{}             // closed when err is set by a failed write
 }
 
 var errPending = errors.New("pending")
@@ -98,9 +101,13 @@ func (c *Claim) Open(cfg engine.Config) (l *Leader, err error) {
 }
 
 // Close closes the database and gives up the lock. Calls under way end first
-// or fail with ErrClosed.
+// or fail with ErrClosed. The right of Begin ends.
 func (l *Leader) Close() (err error) {
 	l.closing.Do(func() {
+		l.ending.Store(true)
+		if x := l.holder.Load(); x != nil {
+			x.end() // it could be kept for ever
+		}
 		<-l.queue.turn // a group that is being applied ends
 		l.err = store.ErrClosed
 		if l.once != nil {
@@ -192,8 +199,8 @@ func (l *Leader) clear(ctx context.Context, c store.Clear, commit func(context.C
 	return int64(w.Count), ok && (c.Limit < 0 || int64(w.Count) < c.Limit), w.Err
 }
 
-// Begin waits for the turn to write and keeps it until end is called. Commits
-// through tx are applied meanwhile, all others wait.
+// Begin waits for the turn to write and keeps it until end is called, or the
+// Leader is closed. Commits through tx are applied meanwhile, all others wait.
 func (l *Leader) Begin(ctx context.Context) (tx store.Store, end func(), err error) {
 	select {
 	case <-l.queue.turn:
@@ -204,16 +211,41 @@ func (l *Leader) Begin(ctx context.Context) (tx store.Store, end func(), err err
 		l.queue.turn <- struct{}{}
 		return nil, nil, l.err
 	}
-	var once sync.Once
-	return &exclusive{l}, func() { once.Do(func() { l.queue.turn <- struct{}{} }) }, nil
+	x := &exclusive{Leader: l}
+	l.holder.Store(x)
+	if l.ending.Load() { // Close may have looked before
+		x.end()
+		return nil, nil, store.ErrClosed
+	}
+	return x, x.end, nil
 }
 
-// exclusive is the Leader for who has the turn. One goroutine at a time may
-// commit.
-type exclusive struct{ *Leader }
+// exclusive is the Leader for who has the turn.
+type exclusive struct {
+	*Leader
+	mu   sync.Mutex
+	over bool // the turn was given back
+}
 
 func (x *exclusive) Commit(ctx context.Context, writes []*store.Write) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		fail(writes, store.ErrClosed)
+		return
+	}
 	x.apply([]*commit{{writes: writes}})
+}
+
+// end gives the turn back. It may be called more than once.
+func (x *exclusive) end() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.over {
+		x.over = true
+		x.holder.Store(nil)
+		x.queue.turn <- struct{}{}
+	}
 }
 
 func (x *exclusive) Clear(ctx context.Context, c store.Clear) (int64, bool, error) {

@@ -10,7 +10,7 @@ import "context"
 // after the call returns; slices handed out belong to the caller.
 type Store interface {
 	// Get returns the value of key as of snap, or as of now if snap is nil.
-	// A missing key is ErrNotFound.
+	// A missing key is ErrNotFound; an empty value is not nil.
 	Get(key []byte, snap Snapshot) ([]byte, error)
 
 	// Has reports whether key exists as of snap, or as of now.

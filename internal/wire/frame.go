@@ -66,11 +66,14 @@ func (f *frameReader) next() ([]byte, error) {
 
 // buffered reports whether next would return without reading.
 func (f *frameReader) buffered() bool {
-	for f.r < f.w && f.buf[f.r] == 0 {
-		f.r++ // an empty frame is nothing to wait for
+	for {
+		size, n := binary.Uvarint(f.buf[f.r:f.w])
+		if n > 0 && size == 0 {
+			f.r += n // an empty frame is nothing that next returns for
+			continue
+		}
+		return n < 0 || n > 0 && (size > uint64(f.max) || uint64(f.w-f.r-n) >= size)
 	}
-	size, n := binary.Uvarint(f.buf[f.r:f.w])
-	return n < 0 || n > 0 && (size > uint64(f.max) || uint64(f.w-f.r-n) >= size)
 }
 
 // parse takes a whole frame out of the buffer; if there is none it says how

@@ -16,16 +16,24 @@ type gather struct {
 	batch   []*store.Write
 }
 
-// add takes in the write id. appendRecords appends its records to what it is
-// given, which is never part of the frame they come from.
-func (g *gather) add(id uint64, count int, sync bool, records []byte) {
-	// records is g.records with the write's own behind; where append had to
-	// move, earlier writes keep pointing to the old array, which is as good.
+// add takes in the write id. records is g.records with the write's own
+// appended, which copies them out of the frame they come from.
+func (g *gather) add(id uint64, count int, records []byte) {
+	// Where append had to move, earlier writes keep pointing to the old array,
+	// which is as good.
 	own := records[len(g.records):]
 	g.records = records
 	g.ids = append(g.ids, id)
-	g.writes = append(g.writes, store.Write{Records: own, Count: count, Sync: sync})
+	g.writes = append(g.writes, store.Write{Records: own, Count: count})
 }
+
+// full reports whether enough is gathered that no more should wait for it.
+func (g *gather) full() bool {
+	return len(g.records) > maxGather || len(g.ids) >= maxGathered
+}
+
+// maxGathered bounds the writes gathered into one commit.
+const maxGathered = 4096
 
 // commit applies what was gathered and reports each outcome in order. It
 // returns the first error of answer.
@@ -54,7 +62,7 @@ func (g *gather) commit(ctx context.Context, s store.Store, answer func(id uint6
 // reset keeps the memory of ordinary rounds, so that a guest costs little
 // when it is silent.
 func (g *gather) reset() {
-	if cap(g.records) > busyBuffer || cap(g.writes) > 1024 {
+	if cap(g.records) > busyBuffer || cap(g.writes) > 256 {
 		*g = gather{}
 		return
 	}

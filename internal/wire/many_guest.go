@@ -123,7 +123,7 @@ type manyCursor struct {
 	id      uint64 // 0 while no iterator is open
 	seq     uint64
 	reverse bool
-	lost    bool // the last move found, without asking, that nothing is there
+	nothing bool // the last move found, without asking, that nothing is there
 	closed  bool
 	below   []byte // in reverse, drop an entry with this key
 	topping bool   // the next entry is the last of the bounds
@@ -137,7 +137,7 @@ func (c *manyCursor) Read(ctx context.Context, pos Position) (*Chunk, error) {
 	if err := c.move(pos); err != nil {
 		return nil, err
 	}
-	for !c.lost {
+	for !c.nothing {
 		chunk, err := c.take()
 		if chunk != nil || err != nil {
 			return chunk, err
@@ -225,7 +225,7 @@ func (c *manyCursor) entries(items [][]byte) ([][]byte, error) {
 func (c *manyCursor) move(pos Position) error {
 	where := placeOf(c.o.Bounds, pos)
 	if where == onwards {
-		if c.id != 0 || c.lost {
+		if c.id != 0 || c.nothing {
 			return nil
 		}
 		where = edge // nothing read yet
@@ -235,7 +235,7 @@ func (c *manyCursor) move(pos Position) error {
 		return c.g.unsupported("turning a cursor that keeps its snapshot")
 	}
 	if where == nowhere {
-		c.lost = true
+		c.nothing = true
 		return nil
 	}
 	switch {
@@ -245,6 +245,9 @@ func (c *manyCursor) move(pos Position) error {
 		return c.seek(pos.Key, pos.Reverse)
 	case !pos.Reverse:
 		return c.seek(c.o.Bounds.Lower, false)
+	case c.topping: // it is there already, or there is nothing
+		c.nothing = false
+		return nil
 	case c.top != nil:
 		return c.seek(c.top, false)
 	case c.o.OneSnapshot:
@@ -285,7 +288,7 @@ func (c *manyCursor) seek(key []byte, strictly bool) error {
 // arrive makes ready for what comes from a new position. A seek in reverse
 // finds the last key at or below its target; strictly drops the one at it.
 func (c *manyCursor) arrive(key []byte, strictly bool) {
-	c.lost = false
+	c.nothing = false
 	c.seq = c.in.turn()
 	c.below = nil
 	if strictly {

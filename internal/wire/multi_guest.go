@@ -15,14 +15,21 @@ type multiGuest struct {
 
 	mu     sync.Mutex
 	open   map[uint64]*multiInbox
+	opened uint64 // how many iterators have been opened
+	heard  uint64 // the latest of them for which something came
 	nextID uint64
-	freed  []uint64 // oldest first
+	freed  []freedID // oldest first
 }
 
+// freedID is the id of an iterator that has been closed.
+type freedID struct{ id, opened uint64 }
+
 // restIDs is how many other ids are closed before one is used again. The
-// leader keeps an array by id, so they must stay small; entries it sent before
-// it saw an iterator closed, or a little after, must not be taken for those of
-// the next one with the same id.
+// leader keeps an array by id, so they must stay small; but entries it sent
+// before it saw an iterator closed must not be taken for those of the next one
+// with the same id. They are all in once something has come for an iterator
+// that was opened after that; but for the one entry that an npm host may be
+// reading while it closes, which the rest is for.
 const restIDs = 1024
 
 func newMultiGuest(l *Link) guestCodec {
@@ -62,6 +69,7 @@ func (g *multiGuest) handle(frame []byte) error {
 // the leader may send granted entries, the end or an error counting as one.
 type multiInbox struct {
 	*inbox
+	serial  uint64 // counts the guest's iterators
 	seq     uint64
 	granted int
 	came    int
@@ -75,6 +83,9 @@ func (g *multiGuest) data(msg []byte) error {
 	}
 	g.mu.Lock()
 	b := g.open[m.id]
+	if b != nil {
+		g.heard = max(g.heard, b.serial)
+	}
 	g.mu.Unlock()
 	if b == nil {
 		return nil // closed meanwhile
@@ -108,13 +119,15 @@ func (g *multiGuest) data(msg []byte) error {
 func (g *multiGuest) newID(b *multiInbox) (id uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.freed) > restIDs {
-		id = g.freed[0]
+	if len(g.freed) > restIDs && g.freed[0].opened < g.heard {
+		id = g.freed[0].id
 		g.freed = g.freed[1:]
 	} else {
 		id = g.nextID
 		g.nextID++
 	}
+	g.opened++
+	b.serial = g.opened
 	g.open[id] = b
 	return id
 }
@@ -123,7 +136,7 @@ func (g *multiGuest) freeID(id uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.open, id)
-	g.freed = append(g.freed, id)
+	g.freed = append(g.freed, freedID{id, g.opened})
 }
 
 func (g *multiGuest) cursor(o CursorOptions) Cursor {
@@ -137,10 +150,10 @@ type multiCursor struct {
 	o  CursorOptions
 	in *inbox
 
-	id     uint64
-	box    *multiInbox // nil while no iterator is open
-	lost   bool        // the last move found, without asking, that nothing is there
-	closed bool
+	id      uint64
+	box     *multiInbox // nil while no iterator is open
+	nothing bool        // the last move found, without asking, that nothing is there
+	closed  bool
 }
 
 // The first grant is small, for those who want one entry. Later ones are sized
@@ -159,7 +172,7 @@ func (c *multiCursor) Read(ctx context.Context, pos Position) (*Chunk, error) {
 	if err := c.move(pos); err != nil {
 		return nil, err
 	}
-	for !c.lost {
+	for !c.nothing {
 		chunk, err := c.take()
 		if chunk != nil || err != nil {
 			return chunk, err
@@ -208,7 +221,7 @@ func (c *multiCursor) take() (*Chunk, error) {
 func (c *multiCursor) move(pos Position) error {
 	where := placeOf(c.o.Bounds, pos)
 	if where == onwards {
-		if c.box != nil || c.lost {
+		if c.box != nil || c.nothing {
 			return nil
 		}
 		where = edge // nothing read yet
@@ -217,11 +230,11 @@ func (c *multiCursor) move(pos Position) error {
 		return c.g.unsupported("moving a cursor that keeps its snapshot")
 	}
 	if where == nowhere {
-		c.lost = true
+		c.nothing = true
 		return nil
 	}
 	c.drop()
-	c.lost = false
+	c.nothing = false
 	bounds := c.o.Bounds
 	if where == target && pos.Reverse {
 		bounds.Upper = pos.Key

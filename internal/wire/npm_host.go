@@ -52,14 +52,12 @@ func (h *npmHost) write(tag byte, msg []byte) error {
 		return fmt.Errorf("write: %w", err)
 	}
 	if tag == npmDelete {
-		h.writes.add(m.id, 1, false, format.AppendDelete(h.writes.records, m.key))
-		return nil
+		return h.gather(m.id, 1, format.AppendDelete(h.writes.records, m.key))
 	}
 	if m.value == nil {
 		return fmt.Errorf("put without a value: %w", store.ErrInvalid)
 	}
-	h.writes.add(m.id, 1, false, format.AppendPut(h.writes.records, m.key, m.value))
-	return nil
+	return h.gather(m.id, 1, format.AppendPut(h.writes.records, m.key, m.value))
 }
 
 func (h *npmHost) batch(msg []byte) error {
@@ -67,7 +65,14 @@ func (h *npmHost) batch(msg []byte) error {
 	if err != nil {
 		return fmt.Errorf("batch: %w", err)
 	}
-	h.writes.add(id, count, false, records)
+	return h.gather(id, count, records)
+}
+
+func (h *npmHost) gather(id uint64, count int, records []byte) error {
+	h.writes.add(id, count, records)
+	if h.writes.full() {
+		return h.settle()
+	}
 	return nil
 }
 
@@ -90,21 +95,21 @@ func (h *npmHost) get(msg []byte) error {
 	if err != nil {
 		return fmt.Errorf("get: %w", err)
 	}
-	value, err := h.lookup(m.key)
+	value, err := h.lookup(m.key, nil)
 	return h.callback(m.id, value, err)
 }
 
 // lookup returns a value that is not nil unless there is an error.
-func (h *npmHost) lookup(key []byte) ([]byte, error) {
-	value, err := h.c.host.Store.Get(key, nil)
+func (h *npmHost) lookup(key []byte, snap store.Snapshot) ([]byte, error) {
+	value, err := h.c.host.Store.Get(key, snap)
 	if err == nil && value == nil {
 		value = []byte{}
 	}
 	return value, err
 }
 
-// getMany builds the answer while it reads, and gives up where it grows beyond
-// what any frame may be.
+// getMany reads all keys at one moment. It builds the answer meanwhile, and
+// gives up where that grows beyond what any frame may be.
 func (h *npmHost) getMany(msg []byte) error {
 	id, err := decodeGetMany(msg, nil) // fields may come in any order
 	if err != nil {
@@ -115,12 +120,15 @@ func (h *npmHost) getMany(msg []byte) error {
 		start := len(dst)
 		dst, mark := beginFrame(dst, npmGetManyCallback)
 		dst = appendCallback(dst, id, "", nil) // an id, as in GetManyCallback
-		var fault error
+		snap, fault := h.c.host.Store.Snapshot()
+		if fault == nil {
+			defer snap.Release()
+		}
 		_, _ = decodeGetMany(msg, func(key []byte) {
 			if fault != nil {
 				return
 			}
-			value, err := h.lookup(key)
+			value, err := h.lookup(key, snap)
 			if err != nil && !errors.Is(err, store.ErrNotFound) {
 				fault = err
 				return

@@ -14,31 +14,40 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/levelparty/party"
 	"github.com/levelparty/party/internal/wire"
 	"github.com/levelparty/party/internal/wire/memstore"
 )
 
 // hostVariable makes the test binary a host for npm processes instead of a
-// test. See interop/host.js for what is said on its standard streams.
+// test. Its value names what opens the databases. See interop/host.js for what
+// is said on its standard streams.
 const hostVariable = "PARTY_INTEROP_HOST"
 
+// openers open the database in a directory for npm guests: from their return
+// until the Closer's, both sockets accept.
+var openers = map[string]func(dir string) (io.Closer, error){
+	// A database in memory. Its Close tells what guests did wrong, and what was
+	// left open.
+	"memory": func(dir string) (io.Closer, error) { return openMemory(dir) },
+	// The real thing.
+	"party": func(dir string) (io.Closer, error) { return party.Open(context.Background(), dir, nil) },
+}
+
 func TestMain(m *testing.M) {
-	if os.Getenv(hostVariable) == "" {
+	name := os.Getenv(hostVariable)
+	if name == "" {
 		os.Exit(m.Run())
 	}
-	if err := serveCommands(os.Stdin, os.Stdout); err != nil {
+	if err := serveCommands(openers[name], os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "interop host:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
 
-// openHost opens the database in dir for npm guests: from its return until the
-// Closer's, both of their sockets accept.
-var openHost = func(dir string) (io.Closer, error) { return openMemory(dir) }
-
 // serveCommands is the host's side of interop/host.js.
-func serveCommands(in io.Reader, out io.Writer) error {
+func serveCommands(open func(dir string) (io.Closer, error), in io.Reader, out io.Writer) error {
 	hosts := make(map[string]io.Closer)
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
@@ -46,7 +55,7 @@ func serveCommands(in io.Reader, out io.Writer) error {
 		var err error
 		switch verb {
 		case "open":
-			hosts[dir], err = openHost(dir)
+			hosts[dir], err = open(dir)
 		case "close":
 			err = hosts[dir].Close()
 			delete(hosts, dir)

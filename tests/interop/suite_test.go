@@ -14,22 +14,41 @@ import (
 	"time"
 )
 
-// TestAbstractLevelSuite is abstract-level's suite through many-level.
-func TestAbstractLevelSuite(t *testing.T) { runSuite(t, "abstract-level-suite.js", 5000) }
+// TestAbstractLevelSuite is abstract-level's suite through both versions of
+// many-level.
+func TestAbstractLevelSuite(t *testing.T) {
+	t.Run("memory/many-level 2", func(t *testing.T) { runSuite(t, "memory", "abstract-level-suite.js", 5000) })
+	t.Run("party/many-level 2", func(t *testing.T) { runSuite(t, "party", "abstract-level-suite.js", 5000) })
+	t.Run("party/many-level 1", func(t *testing.T) { runSuite(t, "party", "abstract-level-suite.js", 5000, "MANY_LEVEL=1") })
+}
 
 // TestAbstractLeveldownSuite is abstract-leveldown's suite through
 // multileveldown.
-func TestAbstractLeveldownSuite(t *testing.T) { runSuite(t, "abstract-leveldown-suite.js", 1000) }
+func TestAbstractLeveldownSuite(t *testing.T) {
+	eachHost(t, func(t *testing.T, host string) { runSuite(t, host, "abstract-leveldown-suite.js", 1000) })
+}
+
+// TestRetry breaks the connections of npm guests that retry.
+func TestRetry(t *testing.T) {
+	eachHost(t, func(t *testing.T, host string) { runSuite(t, host, "retry.js", 8) })
+}
+
+func eachHost(t *testing.T, test func(t *testing.T, host string)) {
+	for _, host := range []string{"memory", "party"} {
+		t.Run(host, func(t *testing.T) { test(t, host) })
+	}
+}
 
 // runSuite fails unless the script exits cleanly after at least the given
 // number of passed assertions, so that a suite that ends early is noticed.
-func runSuite(t *testing.T, script string, least int) {
+func runSuite(t *testing.T, host, script string, least int, env ...string) {
 	node := needNode(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, node, script, os.Args[0])
 	cmd.Dir = npmDir
-	cmd.Env = append(os.Environ(), hostVariable+"=1")
+	cmd.Env = append(os.Environ(), hostVariable+"="+host)
+	cmd.Env = append(cmd.Env, env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -34,6 +34,7 @@ func Guest(t *testing.T, p wire.Proto, dial func(t *testing.T) net.Conn) {
 		{"Moves", testMoves},
 		{"LargeValues", testLargeValues},
 		{"OneSnapshot", testOneSnapshot},
+		{"EmptyRange", testEmptyRange},
 		{"ManyCursors", testManyCursors},
 		{"LinkDown", testLinkDown},
 	} {
@@ -219,7 +220,7 @@ func testNotSupported(t *testing.T, g *guest) {
 			t.Errorf("operation %d: got %v, want ErrNotSupported", req.Op, err)
 		}
 	}
-	if n := g.calls.Len(); n != 0 {
+	if n := len(g.calls.Waiting()); n != 0 {
 		t.Errorf("%d calls wait", n)
 	}
 }
@@ -359,12 +360,12 @@ func testMoves(t *testing.T, g *guest) {
 		m := newModel(keys, b)
 		c := g.link.Cursor(wire.CursorOptions{Bounds: b, Limit: -1})
 		var want []string // what Continue must bring
-		var dir bool
+		var dir, placed bool
 		for step := range 12 {
 			pos := wire.Position{Kind: wire.PositionKind(rnd.IntN(3)), Reverse: rnd.IntN(2) == 0}
 			switch pos.Kind {
 			case wire.Continue:
-				if step == 0 {
+				if !placed {
 					continue
 				}
 				pos.Reverse = dir
@@ -380,7 +381,7 @@ func testMoves(t *testing.T, g *guest) {
 				}
 			}
 			if pos.Kind != wire.Continue {
-				want, dir = m.from(pos), pos.Reverse
+				want, dir, placed = m.from(pos), pos.Reverse, true
 			}
 			chunk := g.read(c, pos)
 			n := len(chunk.Entries) / 2
@@ -446,6 +447,22 @@ func testOneSnapshot(t *testing.T, g *guest) {
 		for _, key := range []string{"k0000~x", "z"} {
 			g.do(wire.Request{Op: wire.OpDelete, Key: []byte(key)})
 		}
+	}
+}
+
+// testEmptyRange walks where nothing is, again and again.
+func testEmptyRange(t *testing.T, g *guest) {
+	g.fill([]string{"a", "c"})
+	for _, reverse := range []bool{false, true} {
+		c := g.link.Cursor(wire.CursorOptions{
+			Bounds: store.Bounds{Lower: []byte("b"), Upper: []byte("c")}, Limit: -1, OneSnapshot: g.link.Proto() == wire.Many,
+		})
+		for range 3 {
+			if got := g.walk(c, wire.Position{Kind: wire.Start, Reverse: reverse}); len(got) != 0 {
+				t.Errorf("reverse %t: got %q", reverse, got)
+			}
+		}
+		c.Close()
 	}
 }
 

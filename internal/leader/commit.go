@@ -30,7 +30,6 @@ type queue struct {
 type commit struct {
 	writes []*store.Write
 	wake   chan bool // true: become the head; false: decided
-	err    error
 }
 
 // Commit implements store.Store.

@@ -167,6 +167,9 @@ func (p *Process) Kill() {
 	<-p.exited
 }
 
+// Signal sends the process a signal.
+func (p *Process) Signal(sig os.Signal) error { return p.Cmd.Process.Signal(sig) }
+
 // KillKeep kills the process and leaves its reports to be read.
 func (p *Process) KillKeep() { _ = p.Cmd.Process.Kill() }
 

@@ -88,7 +88,41 @@ func Dial(dir, name string) (net.Conn, Peer, error) {
 		conn.Close()
 		return nil, p, err
 	}
-	return conn, p, nil
+	unixConn := conn.(*net.UnixConn)
+	raw, err := unixConn.SyscallConn()
+	if err != nil {
+		conn.Close()
+		return nil, p, err
+	}
+	return &socket{unixConn, raw}, p, nil
+}
+
+// socket is a connection that can be written to without waiting.
+type socket struct {
+	*net.UnixConn
+	raw syscall.RawConn
+}
+
+// WriteNow writes as much of b as the socket has room for. It does not wait for
+// the other end to read; that there was no room is not an error.
+func (s *socket) WriteNow(b []byte) (n int, err error) {
+	var errno error
+	err = s.raw.Write(func(fd uintptr) bool {
+		for {
+			if n, errno = unix.Write(int(fd), b); errno != unix.EINTR {
+				return true
+			}
+		}
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case errno == unix.EAGAIN:
+		return 0, nil
+	case errno != nil:
+		return 0, os.NewSyscallError("write", errno)
+	}
+	return n, nil
 }
 
 // NobodyListens reports whether err of Dial means that no process is there.

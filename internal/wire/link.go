@@ -166,7 +166,7 @@ func (l *Link) queue(appendFrame func([]byte) ([]byte, error)) error {
 const keepBuffer = 256 << 10
 
 // Flush writes what is queued. One goroutine writes for all that come
-// meanwhile.
+// meanwhile. It does not wait for a leader that does not read.
 func (l *Link) Flush() {
 	l.mu.Lock()
 	if l.writing || len(l.out) == 0 {
@@ -179,14 +179,38 @@ func (l *Link) Flush() {
 	// write: with many callers that turns one system call per call into one per
 	// round; alone it costs some nanoseconds.
 	runtime.Gosched()
-	l.mu.Lock()
-	for len(l.out) > 0 && l.err == nil {
-		buf := l.out
-		l.out, l.spare = l.spare[:0], nil
-		l.mu.Unlock()
-		_, err := l.conn.Write(buf)
+	l.writeOut(nil, false)
+}
+
+// nowWriter is a connection that can be written to without waiting for the
+// other end to read: WriteNow writes what there is room for.
+type nowWriter interface {
+	WriteNow(b []byte) (n int, err error)
+}
+
+// writeOut writes first, and then what is queued until nothing is. Unless it
+// may wait, it leaves that to a goroutine where the other end does not keep up.
+// Only who has set l.writing may call it.
+func (l *Link) writeOut(first []byte, wait bool) {
+	now, ok := l.conn.(nowWriter)
+	buf := first
+	for {
+		var err error
+		if len(buf) > 0 {
+			n := 0
+			switch {
+			case wait:
+				n, err = l.conn.Write(buf)
+			case ok:
+				n, err = now.WriteNow(buf)
+			}
+			if n < len(buf) && err == nil {
+				go l.writeOut(buf[n:], true)
+				return
+			}
+		}
 		l.mu.Lock()
-		if cap(buf) <= keepBuffer {
+		if buf != nil && cap(buf) <= keepBuffer {
 			l.spare = buf
 		}
 		if err != nil {
@@ -194,11 +218,16 @@ func (l *Link) Flush() {
 			// will meet the end by itself.
 			l.out = nil
 			_ = l.conn.SetReadDeadline(time.Now().Add(time.Second))
-			break
 		}
+		if len(l.out) == 0 || l.err != nil {
+			l.writing = false
+			l.mu.Unlock()
+			return
+		}
+		buf = l.out
+		l.out, l.spare = l.spare[:0], nil
+		l.mu.Unlock()
 	}
-	l.writing = false
-	l.mu.Unlock()
 }
 
 // send queues a frame and writes it.

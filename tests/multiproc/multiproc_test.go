@@ -20,11 +20,10 @@ import (
 	"github.com/levelparty/party/internal/partytest"
 )
 
+var helpers = map[string]partytest.Helper{"open": openOnce, "worker": worker}
+
 func TestMain(m *testing.M) {
-	partytest.Main(map[string]partytest.Helper{
-		"open":   openOnce,
-		"worker": worker,
-	})
+	partytest.Main(helpers)
 	os.Exit(m.Run())
 }
 

@@ -1,0 +1,54 @@
+# Every target runs plain go commands; CI calls the same ones.
+GO ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@2026.1
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.2.0
+FUZZTIME ?= 5s
+
+# All that a change must pass: about ten minutes on two cores.
+.PHONY: test
+test: interop/node_modules check cross
+	$(GO) test ./...
+	$(GO) test -race -short ./...
+	$(MAKE) fuzz
+
+# The npm packages that the tests meet, at the versions of the lock file.
+interop/node_modules: interop/package-lock.json
+	cd interop && npm ci --no-audit --no-fund
+	touch $@
+
+.PHONY: check
+check:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "run gofmt on:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	cd bench && $(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+# Systems that are built and vetted, though not run.
+.PHONY: cross
+cross:
+	for os in darwin windows freebsd; do GOOS=$$os $(GO) vet ./... || exit 1; done
+
+.PHONY: race
+race:
+	$(GO) test -race ./...
+
+# Every fuzz target for FUZZTIME.
+.PHONY: fuzz
+fuzz:
+	@$(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | while read pkg; do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg </dev/null || exit 1; \
+		done; \
+	done
+
+# New tests, many times over: make stress PKG=./tests/multiproc RUN=Killed
+PKG ?= ./...
+RUN ?= .
+.PHONY: stress
+stress:
+	$(GO) test -race -count=50 -run '$(RUN)' $(PKG)
+
+.PHONY: bench
+bench: interop/node_modules
+	cd bench && $(GO) run .

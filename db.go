@@ -123,7 +123,10 @@ func open(ctx context.Context, dir string, o *Options) (*DB, error) {
 		go db.tellRoles()
 	}
 	go db.run(seat)
-	return db, db.untilSeated(ctx)
+	if _, _, err := db.way(context.WithoutCancel(ctx)); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // prepareDir finds, or makes, the directory.

@@ -296,12 +296,15 @@ func (db *DB) leaves(ctx context.Context, h *hosting) error {
 // waited returns the error of a call whose context ended: what it waited for.
 func (db *DB) waited(ctx context.Context, start time.Time) error {
 	db.mu.Lock()
-	role, link := db.role, db.link
+	role, link, peer := db.role, db.link, db.peer
 	db.mu.Unlock()
 	what := "a leader"
 	switch {
 	case role == Guest && link != nil:
-		what = fmt.Sprintf("the %s leader's answer", link.Proto())
+		what = fmt.Sprintf("the answer of the %s leader", link.Proto())
+		if peer.PID != 0 {
+			what += fmt.Sprintf(" (pid %d)", peer.PID)
+		}
 	case role == Leader:
 		what = "its turn"
 	}
@@ -330,12 +333,6 @@ func (db *DB) way(ctx context.Context) (*hosting, *wire.Link, error) {
 			return nil, nil, db.waited(ctx, start)
 		}
 	}
-}
-
-// untilSeated waits for the first role.
-func (db *DB) untilSeated(ctx context.Context) error {
-	_, _, err := db.way(context.WithoutCancel(ctx))
-	return err
 }
 
 func notNil(b []byte) []byte {

@@ -13,9 +13,9 @@ import (
 // process that leads; a guest's are kept for the day it leads.
 type Options struct {
 	// ReadOnly makes the handle refuse writes with ErrReadOnly. If another
-	// process leads, the handle is its guest; if none does, the directory is
-	// opened without changing a byte in it, shared with other readers, and
-	// released as soon as a process that may write asks for it.
+	// process leads, the handle is its guest; if none does, the database is
+	// opened without changing any of its files, shared with other readers, and
+	// released as soon as a Go process that may write asks for it.
 	ReadOnly bool
 
 	// MustExist makes Open fail with ErrNotExist where there is no database.

@@ -99,7 +99,7 @@ func (b *bench) run(s *session, asJSON bool) (err error) {
 		}
 	}()
 	if !asJSON {
-		printLine("%s keys of %d bytes, values of %d bytes, %d thread(s), %s", grouped(b.num), benchKeySize, b.valueSize, b.threads, s.db.Role())
+		printLine("%s keys of %d bytes, values of %d bytes, %d thread(s), as %s", grouped(b.num), benchKeySize, b.valueSize, b.threads, s.db.Role())
 		printLine("%-13s %10s %12s %10s %9s %9s %9s", "", "per op", "ops/s", "MB/s", "p50", "p99", "max")
 	}
 	b.values = newBenchValues(b.seed, b.valueSize)

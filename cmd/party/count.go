@@ -83,7 +83,7 @@ func newPosition(s *session, r party.Range) *position {
 }
 
 func (p *position) set(key []byte) {
-	k := append([]byte(p.s.prefix), key...)
+	k := p.s.globalKey(key)
 	p.key.Store(&k)
 }
 

@@ -199,8 +199,8 @@ func (d *demo) handle(e demoEvent) error {
 	for _, pause := range r.Pauses {
 		d.blame(p, pause)
 	}
-	if p.killed {
-		return nil // the last words of a dead process
+	if p.killed || !d.ended.IsZero() {
+		return nil // last words
 	}
 	c.rate.add(r.Time, r.Ops)
 	if r.Role != "" {
@@ -218,8 +218,9 @@ func (d *demo) handle(e demoEvent) error {
 // blame finds the kill that a pause of p is due to, if there is one.
 func (d *demo) blame(p *demoProcess, pause demoPause) {
 	long := time.Duration(pause.To - pause.From)
-	if d.start.IsZero() || pause.From < d.start.UnixNano() {
-		return // before the show begins
+	if d.start.IsZero() || pause.From < d.start.UnixNano() ||
+		!d.ended.IsZero() && pause.To > d.ended.UnixNano() {
+		return // before the show begins, or while all come to an end
 	}
 	explained := false
 	for _, k := range d.kills {

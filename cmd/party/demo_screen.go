@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -64,12 +65,15 @@ func (v *demoScreen) end() {
 func (v *demoScreen) draw() {
 	width, height := terminalSize(os.Stdout)
 	lines := v.lines()
-	// Of what does not fit, the oldest kills can be spared first.
+	// Of what does not fit, the oldest kills are spared first, then space.
 	if over := len(lines) - (height - 1); over > 0 {
 		kills := len(v.d.kills)
 		drop := min(over, max(kills-1, 0))
 		at := len(lines) - kills
 		lines = append(lines[:at:at], lines[at+drop:]...)
+	}
+	if len(lines) > height-1 {
+		lines = slices.DeleteFunc(lines, func(l []span) bool { return len(l) == 0 })
 		lines = lines[:min(len(lines), max(height-1, 0))]
 	}
 	var b strings.Builder

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,9 +39,19 @@ func usagef(format string, args ...any) error {
 }
 
 // timeoutError is the end of patience: --timeout passed without an answer.
-type timeoutError struct{ limit time.Duration }
+type timeoutError struct {
+	limit time.Duration
+	err   error // the call's, if there was one: it tells what it waited for
+}
 
-func (e timeoutError) Error() string { return fmt.Sprintf("no answer within %v", e.limit) }
+func (e timeoutError) Error() string {
+	if e.err == nil || e.err == context.Canceled {
+		return fmt.Sprintf("no answer within %v", e.limit)
+	}
+	return strings.TrimSuffix(e.err.Error(), ": "+context.Canceled.Error())
+}
+
+func (e timeoutError) Unwrap() error { return e.err }
 
 // hinted is an error together with what to do about it.
 type hinted struct {
@@ -80,7 +90,7 @@ func report(ctx context.Context, cmd *cobra.Command, err error) int {
 		return exitPipe
 	}
 	fmt.Fprintln(os.Stderr, message(cmd, err))
-	if hint := hintFor(err); hint != "" {
+	if hint := hintFor(cmd, err); hint != "" {
 		fmt.Fprintln(os.Stderr, "hint: "+hint)
 	}
 	if _, ok := errors.AsType[usageError](err); ok && cmd.HasParent() && !cmd.HasSubCommands() {
@@ -95,12 +105,12 @@ func exitCode(err error) int {
 	switch {
 	case usage:
 		return exitUsage
-	case timeout, errors.Is(err, context.DeadlineExceeded):
-		return exitTimeout
 	case errors.Is(err, party.ErrNotFound):
 		return exitNotFound
 	case errors.Is(err, party.ErrLocked):
 		return exitLocked
+	case timeout:
+		return exitTimeout
 	}
 	return exitFailure
 }
@@ -119,18 +129,20 @@ func message(cmd *cobra.Command, err error) string {
 }
 
 // hintFor says what a person can do about err, if there is something.
-func hintFor(err error) string {
+func hintFor(cmd *cobra.Command, err error) string {
 	if h, ok := errors.AsType[hinted](err); ok {
 		return h.hint
 	}
 	_, timeout := errors.AsType[timeoutError](err)
 	switch {
-	case timeout, errors.Is(err, context.DeadlineExceeded):
-		return `the leading process may be paused or overloaded: "party status" shows it, --timeout waits longer`
 	case errors.Is(err, party.ErrLocked):
 		return "stop that program, or let it open the database through party, rave-level or level-party"
-	case errors.Is(err, party.ErrTooLarge):
+	case timeout:
+		return "the process that leads may be paused or overloaded; --timeout waits longer"
+	case errors.Is(err, party.ErrTooLarge) && cmd.Name() == "batch":
 		return "--chunk N applies a large batch in parts"
+	case errors.Is(err, party.ErrTooLarge):
+		return "what is written at once has to fit a message between processes"
 	case errors.Is(err, party.ErrNotSupported):
 		return "a Node process leads this database; try again when a Go process does"
 	case errors.Is(err, party.ErrCorrupted):
@@ -144,13 +156,15 @@ func hintFor(err error) string {
 func explainOpen(dir string, err error) error {
 	info, statErr := os.Stat(dir)
 	switch {
-	case errors.Is(err, party.ErrNotExist), errors.Is(err, fs.ErrNotExist):
+	case (errors.Is(err, party.ErrNotExist) || errors.Is(err, fs.ErrNotExist)) && !isDatabase(dir):
 		return noDatabase(dir)
 	case statErr == nil && !info.IsDir():
 		if isDatabase(filepath.Dir(dir)) {
 			return hintf(fmt.Errorf("%s is a file", dir), "the database is the directory: %s", filepath.Dir(dir))
 		}
 		return hintf(fmt.Errorf("%s is a file", dir), "a LevelDB database is a directory")
+	case errors.Is(err, fs.ErrPermission) && isDial(err):
+		return hintf(err, "the leading process runs as another user; run this as the same")
 	case errors.Is(err, fs.ErrPermission):
 		return hintf(err, "run this as the user who owns the directory, or as one who may write to it")
 	}
@@ -179,14 +193,13 @@ func noDatabase(dir string) error {
 	return hintf(failure, `check the path; "party put" and "party batch" create a database`)
 }
 
+// isDial reports whether err comes from a socket.
+func isDial(err error) bool {
+	_, ok := errors.AsType[*net.OpError](err)
+	return ok
+}
+
 func isDatabase(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "CURRENT"))
 	return err == nil
-}
-
-// closeAll closes c and keeps the first error of the two.
-func closeAll(err *error, c io.Closer) {
-	if e := c.Close(); *err == nil {
-		*err = e
-	}
 }

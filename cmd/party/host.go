@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -39,6 +40,10 @@ A signal stops it in order and with code 0: SIGINT, SIGTERM or SIGHUP.`,
 		),
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			slow := time.AfterFunc(time.Second, func() {
+				fmt.Fprintf(os.Stderr, "party: host: waiting for %s: another program holds its lock, or recovery takes long\n", args[0])
+			})
+			defer slow.Stop()
 			roles := &rolePrinter{asJSON: asJSON, dir: args[0]}
 			db, err := party.Open(cmd.Context(), args[0], &party.Options{
 				MustExist:   mustExist,
@@ -55,6 +60,7 @@ A signal stops it in order and with code 0: SIGINT, SIGTERM or SIGHUP.`,
 				}
 				return explainOpen(args[0], err)
 			}
+			slow.Stop()
 			<-cmd.Context().Done()
 			return db.Close()
 		},

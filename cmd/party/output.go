@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"strings"
@@ -54,7 +53,7 @@ func printLine(format string, args ...any) error {
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
-// terminalWidth returns the width of f's terminal, or 80.
+// terminalSize returns the size of f's terminal, or the usual one.
 func terminalSize(f *os.File) (width, height int) {
 	width, height, err := term.GetSize(int(f.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
@@ -112,6 +111,3 @@ func brief(d time.Duration) string {
 	}
 	return fmt.Sprintf("%d µs", d.Microseconds())
 }
-
-// newLineReader reads lines of any length.
-func newLineReader(f *os.File) *bufio.Reader { return bufio.NewReaderSize(f, 64<<10) }

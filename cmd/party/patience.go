@@ -46,7 +46,7 @@ func (p *patience) tick() {
 	}
 	p.seen = turn
 	if p.stuck++; p.stuck >= patienceTicks {
-		p.cancel(timeoutError{p.limit})
+		p.cancel(timeoutError{limit: p.limit})
 		return
 	}
 	p.timer.Reset(p.limit / patienceTicks)

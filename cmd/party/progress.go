@@ -33,6 +33,7 @@ func startProgress(label string, state func() (fraction float64, detail string))
 		start := time.Now()
 		next := time.NewTimer(progressAfter)
 		defer next.Stop()
+		most := -1.0 // a guess may go back, the bar does not
 		for drawn := false; ; drawn = true {
 			select {
 			case <-p.stop:
@@ -43,8 +44,9 @@ func startProgress(label string, state func() (fraction float64, detail string))
 			case <-next.C:
 			}
 			fraction, detail := state()
+			most = max(most, fraction)
 			width, _ := terminalSize(os.Stderr)
-			line := fmt.Sprintf("%s %s %s  %s", label, bar(fraction, time.Since(start)), brief(time.Since(start).Round(time.Second)), detail)
+			line := fmt.Sprintf("%s %s %s  %s", label, bar(most, time.Since(start)), brief(time.Since(start).Round(time.Second)), detail)
 			fmt.Fprintf(os.Stderr, "\r%s\x1b[K", cut(line, width-1))
 			next.Reset(progressEvery)
 		}

@@ -71,7 +71,6 @@ func newRoot() *cobra.Command {
 		for _, cmd := range c.commands {
 			cmd.GroupID = c.group
 			cmd.Flags().SortFlags = false
-			cmd.DisableFlagsInUseLine = true
 			root.AddCommand(cmd)
 		}
 	}

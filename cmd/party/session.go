@@ -38,9 +38,8 @@ func (f *dbFlags) register(cmd *cobra.Command, sublevels bool) {
 type session struct {
 	db *party.DB
 	// kv is where the command works: db, or the sublevel of --sub.
-	kv party.KV
-	// prefix is what keys of kv begin with in db.
-	prefix   string
+	kv       party.KV
+	sub      *party.Sublevel // kv, if it is one
 	ctx      context.Context
 	patience *patience
 }
@@ -95,13 +94,13 @@ func (f *dbFlags) open(s *session, dir string, o *party.Options) error {
 
 // descend makes path, names with slashes between, the place to work in.
 func (s *session) descend(path string) error {
-	make := s.db.Sublevel
+	within := s.db.Sublevel
 	for name := range strings.SplitSeq(path, "/") {
-		sub, err := make(name)
+		sub, err := within(name)
 		if err != nil {
 			return usageError{hintf(err, "a sublevel's name has letters, digits and signs other than ! and \"")}
 		}
-		make, s.kv, s.prefix = sub.Sublevel, sub, sub.Prefix()
+		within, s.kv, s.sub = sub.Sublevel, sub, sub
 	}
 	return nil
 }
@@ -116,10 +115,15 @@ func (s *session) wait(f func() error) error {
 
 // explain replaces "context canceled" by the reason for it.
 func (s *session) explain(err error) error {
-	if err == nil || !errors.Is(err, context.Canceled) {
+	if _, done := errors.AsType[timeoutError](err); done || !errors.Is(err, context.Canceled) {
 		return err
 	}
-	if cause := context.Cause(s.ctx); cause != nil {
+	cause := context.Cause(s.ctx)
+	if t, ok := cause.(timeoutError); ok {
+		t.err = err
+		return t
+	}
+	if cause != nil {
 		return cause
 	}
 	return err
@@ -149,22 +153,16 @@ func (s *session) each(r party.Reader, o party.IteratorOptions, f func(key, valu
 
 // global returns r, a range of kv, as a range of the whole database.
 func (s *session) global(r party.Range) party.Range {
-	if s.prefix == "" {
+	if s.sub == nil {
 		return r
 	}
-	g := party.Range{GTE: []byte(s.prefix), LT: successor([]byte(s.prefix))}
-	add := func(bound []byte) []byte { return append([]byte(s.prefix), bound...) }
-	if r.GT != nil {
-		g.GT = add(r.GT)
+	return s.sub.Range(r)
+}
+
+// globalKey returns key, one of kv, as a key of the whole database.
+func (s *session) globalKey(key []byte) []byte {
+	if s.sub == nil {
+		return append([]byte{}, key...)
 	}
-	if r.GTE != nil {
-		g.GTE = add(r.GTE)
-	}
-	if r.LT != nil {
-		g.LT = add(r.LT)
-	}
-	if r.LTE != nil {
-		g.LTE = add(r.LTE)
-	}
-	return g
+	return s.sub.Key(key)
 }

@@ -55,8 +55,12 @@ in the list.`,
 	return cmd
 }
 
-// hideSelf takes this process out of the list: a person asks about the others.
+// hideSelf takes this process out of the list, and from the lead if it had to
+// open the database itself: a person asks about the others.
 func hideSelf(st *party.Status) {
+	if st.Leader.PID == os.Getpid() {
+		st.Leader = party.Process{}
+	}
 	guests := st.Guests[:0]
 	for _, g := range st.Guests {
 		if g.PID != os.Getpid() {
@@ -71,13 +75,13 @@ func appendStatus(b []byte, st party.Status, now time.Time) []byte {
 		b = fmt.Appendf(b, "%-9s "+format+"\n", append([]any{name}, args...)...)
 	}
 	row("database", "%s", st.Path)
-	if st.Leader.PID == os.Getpid() || st.Leader.PID == 0 && st.Role != party.Guest {
+	if st.Leader.PID == 0 && st.Role != party.Guest {
 		row("leader", "none: no process has the database open")
 	} else {
 		row("leader", "%s", describe(st.Leader, now))
 	}
 	if st.Protocol != "" {
-		row("reached", "through %s", st.Protocol)
+		row("reached", "as its guest, protocol %s", st.Protocol)
 	}
 	for i, g := range st.Guests {
 		name := ""

@@ -16,11 +16,14 @@ func newSub() *cobra.Command {
 packages: the key "ann" of sublevel "users" is stored as "!users!ann". Commands
 that read or write data work in one with --sub users, and in a sublevel of it
 with --sub users/eu.`,
+		Example: examples(
+			"party sub list ./db", "",
+			"party get ./db ann --sub users", "",
+		),
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
 	list := newSubList()
-	list.DisableFlagsInUseLine = true
 	list.Flags().SortFlags = false
 	cmd.AddCommand(list)
 	return cmd

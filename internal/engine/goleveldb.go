@@ -77,11 +77,20 @@ func Open(f *Files, c Config) (Engine, error) {
 		}
 		o.Filter = filter.NewBloomFilter(bits)
 	}
-	if err := renumberLogs(f.dir, c.ReadOnly); err != nil {
+	stor := f.stor
+	logs, err := findLogs(f.dir)
+	switch {
+	case err != nil:
+	case c.ReadOnly && (logs.low || len(logs.paths) > 1):
+		stor, err = logs.inMemory(stor)
+	case logs.low:
+		err = logs.rewrite()
+	}
+	if err != nil {
 		f.stor.Close()
 		return nil, fmt.Errorf("recover logs: %w", err)
 	}
-	db, err := leveldb.Open(f.stor, o)
+	db, err := leveldb.Open(stor, o)
 	if err != nil {
 		f.stor.Close()
 		return nil, translate(err)

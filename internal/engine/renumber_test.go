@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb"
 
 	"github.com/levelparty/party/internal/format"
+	"github.com/levelparty/party/internal/store"
 )
 
 func batch(seq uint64, records ...[]byte) []byte {
@@ -63,9 +65,33 @@ func TestLogBelowManifest(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if err := renumberLogs(dir, true); err == nil {
-		t.Error("read only: no error")
+	for _, readOnly := range []bool{true, false} {
+		f, err := Lock(dir, readOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := Open(f, Config{ReadOnly: readOnly})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key, want := range map[string]string{"old1": "new", "a": "4", "b": "3", "old3": "old"} {
+			if got, err := e.Get([]byte(key), nil); err != nil || string(got) != want {
+				t.Errorf("read only %v: %s: %q, %v; want %q", readOnly, key, got, err, want)
+			}
+		}
+		if ok, err := e.Has([]byte("old2"), nil); ok || err != nil {
+			t.Errorf("read only %v: old2: %v, %v; want it deleted", readOnly, ok, err)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
+}
+
+// Property: an open for reading changes no file, also of a database with
+// several logs.
+func TestReadOnlyChangesNothing(t *testing.T) {
+	dir := t.TempDir()
 	f, err := Lock(dir, false)
 	if err != nil {
 		t.Fatal(err)
@@ -74,14 +100,67 @@ func TestLogBelowManifest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.Close()
-	for key, want := range map[string]string{"old1": "new", "a": "4", "b": "3", "old3": "old"} {
+	if err := e.Write(format.AppendPut(nil, []byte("a"), []byte("1")), false); err != nil {
+		t.Fatal(err)
+	}
+	e.Close()
+	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+	num, err := logNumber(logs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := filepath.Join(dir, fmt.Sprintf("%06d.log", num+1))
+	if err := writeLog(next, [][]byte{batch(100, format.AppendPut(nil, []byte("b"), []byte("2")))}); err != nil {
+		t.Fatal(err)
+	}
+	state := func() (s string) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s += fmt.Sprintf("%s %x\n", e.Name(), b)
+		}
+		return s
+	}
+	before := state()
+	if f, err = Lock(dir, true); err != nil {
+		t.Fatal(err)
+	}
+	if e, err = Open(f, Config{ReadOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{"a": "1", "b": "2"} {
 		if got, err := e.Get([]byte(key), nil); err != nil || string(got) != want {
-			t.Errorf("%s: %q, %v; want %q", key, got, err, want)
+			t.Errorf("%s: %q, %v", key, got, err)
 		}
 	}
-	if ok, err := e.Has([]byte("old2"), nil); ok || err != nil {
-		t.Errorf("old2: %v, %v; want it deleted", ok, err)
+	e.Close()
+	if state() != before {
+		t.Error("the files have changed")
+	}
+}
+
+func TestDamagedCurrent(t *testing.T) {
+	for name, current := range map[string]string{"missing": "MANIFEST-000099\n", "garbage": "x\n"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "CURRENT"), []byte(current), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "x"), []byte("nonsense"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Lock(dir, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(f, Config{}); !errors.Is(err, store.ErrCorrupted) {
+			t.Errorf("%s: %v, want ErrCorrupted", name, err)
+		}
 	}
 }
 
@@ -109,9 +188,13 @@ func TestRenumberLeavesGoodLogsAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := renumberLogs(dir, false); err != nil {
+	if f, err = Lock(dir, true); err != nil {
 		t.Fatal(err)
 	}
+	if e, err = Open(f, Config{ReadOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+	e.Close()
 	after, err := os.Stat(logs[0])
 	if err != nil || !os.SameFile(before, after) {
 		t.Errorf("the log was replaced: %v", err)

@@ -29,19 +29,12 @@ func Current(dir string) (string, error) {
 // Sequence reads from the files of an unopened database the sequence number of
 // the last write that an open would recover. It changes nothing.
 func Sequence(dir string) (uint64, error) {
-	current, err := Current(dir)
-	if err != nil || current == "" {
-		return 0, err
-	}
-	seq, oldestLog, err := manifestState(filepath.Join(dir, filepath.Base(current)))
+	l, err := findLogs(dir)
 	if err != nil {
 		return 0, err
 	}
-	logs, err := liveLogs(dir, oldestLog)
-	if err != nil {
-		return 0, err
-	}
-	for _, path := range logs {
+	seq := l.seq
+	for _, path := range l.paths {
 		err = eachRecord(path, func(batch []byte) error {
 			if len(batch) < 12 {
 				return nil
@@ -63,7 +56,9 @@ func Sequence(dir string) (uint64, error) {
 // google/leveldb db/version_edit.cc.
 func manifestState(path string) (seq, oldestLog uint64, err error) {
 	var prevLog uint64
+	edits := 0
 	err = eachRecord(path, func(edit []byte) error {
+		edits++
 		for len(edit) > 0 {
 			var tag, v uint64
 			ok := takeUvarint(&edit, &tag)
@@ -95,6 +90,9 @@ func manifestState(path string) (seq, oldestLog uint64, err error) {
 		}
 		return nil
 	})
+	if errors.Is(err, os.ErrNotExist) || err == nil && edits == 0 {
+		err = fmt.Errorf("CURRENT names %s, which is no manifest: %w", filepath.Base(path), store.ErrCorrupted)
+	}
 	if prevLog != 0 && prevLog < oldestLog {
 		oldestLog = prevLog
 	}

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -33,9 +32,6 @@ func Take(dir string, shared bool) (*Claim, error) {
 	lock, err := vfs.TryLock(filepath.Join(dir, "LOCK"), shared)
 	if errors.Is(err, vfs.ErrHeld) {
 		return nil, store.ErrLocked
-	}
-	if shared && errors.Is(err, os.ErrNotExist) {
-		return nil, store.ErrNotExist
 	}
 	if err != nil {
 		return nil, err

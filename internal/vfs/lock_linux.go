@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TryLock takes the lock on the file at path, which it creates unless shared.
+// TryLock takes the lock on the file at path, which it creates.
 // It does not wait: ErrHeld.
 func TryLock(path string, shared bool) (*Lock, error) {
 	flag, kind := os.O_RDWR|os.O_CREATE, int16(unix.F_WRLCK)
@@ -20,6 +20,10 @@ func TryLock(path string, shared bool) (*Lock, error) {
 		flag, kind = os.O_RDONLY, unix.F_RDLCK
 	}
 	f, err := os.OpenFile(path, flag, 0o644)
+	if shared && errors.Is(err, os.ErrNotExist) {
+		// A copied database may lack it, and it is no part of the data.
+		f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -271,7 +271,7 @@ func (h *partyHost) write(id uint64, r *Request) error {
 	case OpBatch:
 		var err error
 		if count, err = format.CountRecords(records); err != nil {
-			return h.reply(id, Response{}, fmt.Errorf("%w: %w", store.ErrInvalid, err))
+			return h.reply(id, Response{}, fmt.Errorf("%w: %v", store.ErrInvalid, err))
 		}
 	}
 	mark[1] = len(h.arena)

@@ -213,7 +213,7 @@ func WriteOf(r *Request, id store.Identity) (*store.Write, error) {
 	default:
 		var err error
 		if w.Count, err = format.CountRecords(r.Records); err != nil {
-			return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+			return nil, fmt.Errorf("%w: %v", store.ErrInvalid, err)
 		}
 	}
 	return w, nil

@@ -40,7 +40,7 @@ func TestStoppedLeader(t *testing.T) {
 			defer wg.Done()
 			// Together far more than a socket holds.
 			err := db.Put(ctx, fmt.Appendf(nil, "k%d", i), make([]byte, 1<<20))
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "answer of "+dir) {
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), fmt.Sprintf("leader (pid %d) of %s", leader.PID(), dir)) {
 				t.Errorf("put to a stopped leader: %v", err)
 			}
 		}()

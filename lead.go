@@ -75,7 +75,9 @@ func (db *DB) lead(s *seat) (wait time.Duration) {
 	}
 	db.mu.Unlock()
 
-	ctx, cancel := context.WithCancel(db.ctx)
+	// Not db.ctx: when the handle is closed the sockets' names go first.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	var serving sync.WaitGroup
 	serve := func(l listener) {
 		serving.Add(1)

@@ -262,6 +262,9 @@ func (db *DB) call(ctx context.Context, r wire.Request) (wire.Response, error) {
 		db.mu.Unlock()
 		if link != nil {
 			link.Flush()
+			if link.Attend(ctx, c) {
+				return c.Response, c.Err
+			}
 		}
 		select {
 		case <-c.Done():

@@ -13,7 +13,7 @@ const (
 	Leader
 	// Guest: the handle reaches the database through a socket.
 	Guest
-	// Reader: the handle has opened the database directly, only to read, for
+	// Reading: the handle has opened the database directly, only to read, for
 	// want of a leader.
 	Reading
 	// Closed: the handle has been closed.

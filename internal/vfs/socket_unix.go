@@ -83,7 +83,7 @@ func Dial(dir, name string) (net.Conn, Peer, error) {
 	if err != nil {
 		return nil, Peer{}, err
 	}
-	p, err := checkPeer(conn)
+	p, err := trust(conn)
 	if err != nil {
 		conn.Close()
 		return nil, p, err

@@ -1,6 +1,6 @@
 # Every target runs plain go commands; CI calls the same ones.
 GO ?= go
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@2026.1
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.2.0
 FUZZTIME ?= 5s
 

@@ -38,6 +38,7 @@ type seat struct {
 	hello wire.Hello
 
 	claim     *leader.Claim
+	door      *vfs.Lock // of the one reader that hosts
 	listeners []listener
 	leader    *leader.Leader
 }
@@ -112,7 +113,7 @@ func (db *DB) joinAfter(ctx context.Context, wait time.Duration, opening bool) (
 		}
 		waited := time.Since(start)
 		if ctx.Err() == nil && db.o.Lead != LeadNever && waited >= wait {
-			s, err := db.claim()
+			s, err := db.claim(waited)
 			if s != nil {
 				if err = db.openClaim(s, opening); err == nil {
 					return s, nil
@@ -148,7 +149,7 @@ func (db *DB) joinAfter(ctx context.Context, wait time.Duration, opening bool) (
 // nobody describes what has been waited for in vain.
 func (db *DB) nobody(locked error, waited time.Duration) error {
 	if locked == nil {
-		return fmt.Errorf("waited %v for a leader: %w", waited.Round(time.Millisecond), store.ErrUnavailable)
+		return fmt.Errorf("waited %v for a leader: %w", waited.Round(time.Millisecond), store.ErrNoLeader)
 	}
 	lock := filepath.Join(db.dir, "LOCK")
 	holder := ""
@@ -206,7 +207,7 @@ func (db *DB) connect(ctx context.Context) (*seat, error) {
 }
 
 // claim tries to take the lock and to bind the sockets.
-func (db *DB) claim() (*seat, error) {
+func (db *DB) claim(waited time.Duration) (*seat, error) {
 	claim, err := leader.Take(db.dir, db.o.ReadOnly)
 	if err != nil {
 		return nil, err
@@ -215,6 +216,13 @@ func (db *DB) claim() (*seat, error) {
 	protos := wire.Protos[:]
 	if db.o.ReadOnly {
 		protos = protos[:1] // a Node process could not be made to understand
+		// Several readers may hold the lock, but one name leads to one of them.
+		if s.door, err = vfs.TryLockDir(db.dir); err != nil {
+			if waited < headStart {
+				return nil, errors.Join(store.ErrLocked, claim.Release())
+			}
+			protos = nil // whoever it is cannot be reached
+		}
 	}
 	for _, p := range protos {
 		l, err := vfs.Listen(db.dir, p.String())
@@ -243,7 +251,7 @@ func (db *DB) openClaim(s *seat, opening bool) (err error) {
 	for _, l := range s.listeners {
 		l.Close()
 	}
-	return err
+	return errors.Join(err, s.door.Release())
 }
 
 // sleep waits for d, or for the end of ctx.

@@ -38,6 +38,10 @@ var (
 	// ErrTooLarge: a request or answer is larger than Options.MaxMessage.
 	ErrTooLarge = store.ErrTooLarge
 
+	// ErrNoLeader: nobody leads, and this handle, opened with LeadNever, does
+	// not. It comes with the context's error.
+	ErrNoLeader = store.ErrNoLeader
+
 	// ErrInvalid: an argument cannot be used.
 	ErrInvalid = store.ErrInvalid
 

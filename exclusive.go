@@ -61,7 +61,7 @@ func (db *DB) beginExclusive(ctx context.Context) (*Exclusive, error) {
 		default:
 			var r wire.Response
 			r, err = link.Do(ctx, wire.Request{Op: wire.OpBegin})
-			if errors.Is(err, ErrConnectionLost) {
+			if errors.Is(err, ErrConnectionLost) && !db.o.NoRetry {
 				<-link.Down()
 				if err = db.unlinked(ctx, link); err == nil {
 					continue

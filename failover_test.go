@@ -428,3 +428,47 @@ func TestMaxMessage(t *testing.T) {
 		t.Error("the connection was lost over it")
 	}
 }
+
+// Property: of readers that open at once one hosts the others, and a writer
+// gets in beside them.
+func TestReadersAtOnce(t *testing.T) {
+	for range 20 {
+		dir := t.TempDir()
+		first := open(t, dir, nil)
+		must(t, first.Put(bg, []byte("k"), []byte("v")))
+		must(t, first.Close())
+		readers := make([]*party.DB, 8)
+		var wg sync.WaitGroup
+		for i := range readers {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				db, err := party.Open(bg, dir, &party.Options{ReadOnly: true})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				readers[i] = db
+			}()
+		}
+		wg.Wait()
+		reading := 0
+		for _, db := range readers {
+			if v, err := db.Get(bg, []byte("k")); err != nil || string(v) != "v" {
+				t.Errorf("get: %q, %v", v, err)
+			}
+			if db.Role() == party.Reading {
+				reading++
+			}
+		}
+		if reading != 1 {
+			t.Errorf("%d handles read directly, want 1", reading)
+		}
+		writer := open(t, dir, nil)
+		must(t, writer.Put(bg, []byte("k"), []byte("v")))
+		for _, db := range readers {
+			must(t, db.Close())
+		}
+		must(t, writer.Close())
+	}
+}

@@ -20,8 +20,9 @@ import (
 //	}
 //	err := errors.Join(it.Err(), it.Close())
 //
-// visits all. It reads one state of the database, that of its first move; when
-// the leader is lost it goes on behind the last entry it returned, on the next
+// visits all. It reads one state of the database, that of its first move (while
+// a Node process leads, moves other than Next can begin a new one); when the
+// leader is lost it goes on behind the last entry it returned, on the next
 // leader's state, unless it belongs to a Snapshot, was made with
 // IteratorOptions.OneState, or the handle was opened with Options.NoRetry. Not
 // safe for concurrent use.

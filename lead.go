@@ -126,7 +126,7 @@ func (db *DB) lead(s *seat) (wait time.Duration) {
 	h.mu.Unlock()
 	cancel()
 	serving.Wait()
-	if err := h.Leader.Close(); err != nil {
+	if err := errors.Join(h.Leader.Close(), s.door.Release()); err != nil {
 		db.log.Error("close", "path", db.dir, "reason", err)
 		if db.ctx.Err() != nil {
 			db.closed = err
@@ -200,9 +200,7 @@ func (h *hosting) Welcome(conn net.Conn, hello wire.Hello) wire.Hello {
 		db.o.Lead != LeadFirst && lead == LeadFirst && !hello.ReadOnly:
 		h.handOver(conn)
 	}
-	me := db.hello()
-	me.Since = h.since.UnixMilli()
-	return me
+	return wire.Hello{PID: os.Getpid(), Program: program(), Since: h.since.UnixMilli()}
 }
 
 // handOver makes way for the guest behind conn.
@@ -211,6 +209,7 @@ func (h *hosting) handOver(conn net.Conn) {
 	defer h.mu.Unlock()
 	if h.toward == nil {
 		h.toward = conn
+		h.Leave()
 		close(h.makeWay)
 	}
 }
@@ -219,11 +218,13 @@ func (db *DB) hello() wire.Hello {
 	return wire.Hello{
 		Client:   db.client,
 		PID:      os.Getpid(),
-		Program:  filepath.Base(os.Args[0]),
+		Program:  program(),
 		Lead:     uint8(db.o.Lead),
 		ReadOnly: db.o.ReadOnly,
 	}
 }
+
+func program() string { return filepath.Base(os.Args[0]) }
 
 // Status implements wire.Admin.
 func (h *hosting) Status() []byte {

@@ -93,7 +93,8 @@ const (
 	// others a head start. It hands over when another process joins. For
 	// tools that run a moment beside a service.
 	LeadLast
-	// LeadNever is always a guest; while nobody leads its calls wait.
+	// LeadNever is always a guest; while nobody leads its calls wait, and while
+	// a reader leads (see ReadOnly) its writes fail with ErrReadOnly.
 	LeadNever
 )
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -94,7 +93,7 @@ func (db *DB) status(ctx context.Context) (s Status, err error) {
 // status is what the leader knows.
 func (h *hosting) status() Status {
 	s := Status{Leader: Process{
-		PID: os.Getpid(), Program: filepath.Base(os.Args[0]), Since: h.since,
+		PID: os.Getpid(), Program: program(), Since: h.since,
 	}}
 	h.mu.Lock()
 	for _, g := range h.guests {

@@ -37,8 +37,8 @@ func (l *Leader) Commit(ctx context.Context, writes []*store.Write) {
 	if len(writes) == 0 {
 		return
 	}
-	if l.readOnly {
-		fail(writes, store.ErrReadOnly)
+	if err := l.writable(); err != nil {
+		fail(writes, err)
 		return
 	}
 	c := &commit{writes: writes}

@@ -65,8 +65,10 @@ type Leader struct {
 	err      error  // why no more is written
 
 	closing sync.Once
+	leaving atomic.Bool               // see Leave
 	ending  atomic.Bool               // Close has begun
 	holder  atomic.Pointer[exclusive] // who has the turn since Begin
+	held    atomic.Value              // a chan struct{}, closed while somebody has it so
 	failed  chan struct{}             // closed when err is set by a failed write
 }
 
@@ -76,6 +78,7 @@ var errPending = errors.New("pending")
 func (c *Claim) Open(cfg engine.Config) (l *Leader, err error) {
 	l = &Leader{dir: c.dir, lock: c.lock, readOnly: cfg.ReadOnly, failed: make(chan struct{})}
 	l.queue.turn = make(chan struct{}, 1)
+	l.held.Store(make(chan struct{}))
 	if !cfg.ReadOnly {
 		if l.once, err = openOnce(c.dir); err != nil {
 			return nil, errors.Join(fmt.Errorf("record of applied writes: %w", err), c.Release())
@@ -195,9 +198,27 @@ func (l *Leader) clear(ctx context.Context, c store.Clear, commit func(context.C
 	return int64(w.Count), ok && (c.Limit < 0 || int64(w.Count) < c.Limit), w.Err
 }
 
+// Leave tells a Leader that is open for reading only that it will be closed to
+// make way for one that can write. Writes are then ErrClosed, so that they are
+// sent to that one, and no longer ErrReadOnly.
+func (l *Leader) Leave() { l.leaving.Store(true) }
+
+func (l *Leader) writable() error {
+	switch {
+	case !l.readOnly:
+		return nil
+	case l.leaving.Load():
+		return store.ErrClosed
+	}
+	return store.ErrReadOnly
+}
+
 // Begin waits for the turn to write and keeps it until end is called, or the
 // Leader is closed. Commits through tx are applied meanwhile, all others wait.
 func (l *Leader) Begin(ctx context.Context) (tx store.Store, end func(), err error) {
+	if err := l.writable(); err != nil {
+		return nil, nil, err
+	}
 	select {
 	case <-l.queue.turn:
 	case <-ctx.Done():
@@ -208,6 +229,7 @@ func (l *Leader) Begin(ctx context.Context) (tx store.Store, end func(), err err
 		return nil, nil, l.err
 	}
 	x := &exclusive{Leader: l}
+	close(l.held.Load().(chan struct{})) // before anybody can end x
 	l.holder.Store(x)
 	if l.ending.Load() { // Close may have looked before
 		x.end()
@@ -215,6 +237,9 @@ func (l *Leader) Begin(ctx context.Context) (tx store.Store, end func(), err err
 	}
 	return x, x.end, nil
 }
+
+// Held implements wire.Admin.
+func (l *Leader) Held() <-chan struct{} { return l.held.Load().(chan struct{}) }
 
 // exclusive is the Leader for who has the turn.
 type exclusive struct {
@@ -240,6 +265,7 @@ func (x *exclusive) end() {
 	if !x.over {
 		x.over = true
 		x.holder.Store(nil)
+		x.held.Store(make(chan struct{}))
 		x.queue.turn <- struct{}{}
 	}
 }

@@ -16,5 +16,5 @@ var (
 	ErrInvalid        = errors.New("party: invalid argument")
 	ErrNotExist       = errors.New("party: database does not exist")
 	ErrExist          = errors.New("party: database already exists")
-	ErrUnavailable    = errors.New("party: no leader")
+	ErrNoLeader       = errors.New("party: no leader")
 )

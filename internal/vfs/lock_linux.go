@@ -44,6 +44,29 @@ func TryLock(path string, shared bool) (*Lock, error) {
 	return nil, &os.PathError{Op: "lock", Path: path, Err: err}
 }
 
+// TryLockDir takes an exclusive lock on the directory itself, for which it need
+// not be writable. It does not wait: ErrHeld. LevelDBs take no notice of it.
+func TryLockDir(dir string) (*Lock, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err == nil {
+		return &Lock{f}, nil
+	}
+	f.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, ErrHeld
+	}
+	return nil, &os.PathError{Op: "lock", Path: dir, Err: err}
+}
+
 // Holder returns the id of a process that holds a lock of either kind on the
 // file at path, 0 if the system does not tell.
 func Holder(path string) int {

@@ -1,6 +1,6 @@
 // Package vfs is the operating system as party needs it: locks on LevelDB's
-// LOCK file and local sockets whose peers are known. It is the only package
-// that makes system calls.
+// LOCK file and local sockets whose peers are known. It is the only package of
+// the library that makes system calls itself.
 package vfs
 
 import (

@@ -67,8 +67,9 @@ type Call struct {
 	Bound *Link
 
 	Response
-	Err  error
-	done chan struct{}
+	Err   error
+	done  chan struct{}
+	alone bool // no other call waited when this one began to
 }
 
 // NewCall returns a call of req that Calls.Add will number.
@@ -108,6 +109,7 @@ func (t *Calls) Add(c *Call) {
 	t.mu.Lock()
 	t.last++
 	c.ID = t.last
+	c.alone = len(t.m) == 0
 	t.m[c.ID] = c
 	if t.last-t.floor > floorEvery {
 		t.floor = t.last
@@ -146,6 +148,13 @@ func (t *Calls) Waiting() []*Call {
 		return 1
 	})
 	return all
+}
+
+// Len returns how many calls wait.
+func (t *Calls) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.m)
 }
 
 // Unbound reports whether a call waits that any link may carry.

@@ -55,6 +55,9 @@ type Admin interface {
 	// Begin waits until no other writes and keeps them waiting; its result ends
 	// that. Commits within pass through the returned Store.
 	Begin(ctx context.Context) (tx store.Store, end func(), err error)
+	// Held returns a channel that is closed while somebody has what Begin gives,
+	// or once somebody gets it.
+	Held() <-chan struct{}
 }
 
 // hostCodec is one protocol, seen from the host. Its methods are called by the
@@ -114,7 +117,10 @@ func (h *Host) Serve(ctx context.Context, conn net.Conn, p Proto) error {
 	case Multi:
 		codec = newMultiHost(c)
 	}
-	defer codec.close()
+	defer func() {
+		cancel() // what waits beside the reader waits no longer
+		codec.close()
+	}()
 	frames := newFrameReader(conn, h.MaxFrame)
 	defer frames.release()
 	for {

@@ -2,12 +2,11 @@ package wire
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/levelparty/party/internal/store"
@@ -24,15 +23,24 @@ type Link struct {
 	max   int
 	down  chan struct{}
 
+	// Who reads; see read.go.
+	turn   chan struct{} // holds a token while nobody does
+	frames *frameReader  // of who has the turn
+	wanted chan struct{} // holds a token when the link's reader shall be back
+	crowd  atomic.Bool   // calls wait together
+	missed atomic.Bool   // a lone call did not get the turn
+	alone  atomic.Uint64 // lone calls that did
+
 	mu      sync.Mutex
-	out     []byte // frames to be written, in order
-	spare   []byte // the buffer that out alternates with
-	writing bool   // somebody is in Flush, and will write out too
-	err     error  // why the link went down
+	out     []byte    // frames to be written, in order
+	spare   []byte    // the buffer that out alternates with
+	writing bool      // somebody is in Flush, and will write out too
+	err     error     // why the link went down
+	until   time.Time // when reading ends after a failed write
 }
 
-// guestCodec is one protocol, seen from the guest. handle is called by the
-// link's reader alone; the others by any goroutine.
+// guestCodec is one protocol, seen from the guest. handle is called by one
+// goroutine at a time; the others by any.
 type guestCodec interface {
 	// appendCall appends the frame of c. What the protocol has no message for
 	// is ErrNotSupported.
@@ -110,7 +118,10 @@ func NewLink(conn net.Conn, p Proto, calls *Calls, maxFrame int) *Link {
 	if maxFrame <= 0 {
 		maxFrame = DefaultMaxFrame
 	}
-	l := &Link{proto: p, conn: conn, calls: calls, max: maxFrame, down: make(chan struct{})}
+	l := &Link{
+		proto: p, conn: conn, calls: calls, max: maxFrame,
+		down: make(chan struct{}), turn: make(chan struct{}, 1), wanted: make(chan struct{}, 1),
+	}
 	switch p {
 	case Party:
 		l.codec = newPartyGuest(l)
@@ -119,6 +130,9 @@ func NewLink(conn net.Conn, p Proto, calls *Calls, maxFrame int) *Link {
 	case Multi:
 		l.codec = newMultiGuest(l)
 	}
+	// An answer can be a little larger than its largest value.
+	l.frames = newFrameReader(conn, maxFrame+2*maxChunk)
+	l.turn <- struct{}{}
 	go l.read()
 	return l
 }
@@ -177,8 +191,10 @@ func (l *Link) Flush() {
 	l.mu.Unlock()
 	// Whoever else is about to queue a frame gets the chance to share this
 	// write: with many callers that turns one system call per call into one per
-	// round; alone it costs some nanoseconds.
-	runtime.Gosched()
+	// round. A lone caller would only wake an idle thread.
+	if l.calls.Len() > 1 {
+		runtime.Gosched()
+	}
 	l.writeOut(nil, false)
 }
 
@@ -217,7 +233,8 @@ func (l *Link) writeOut(first []byte, wait bool) {
 			// The reader still takes in what the leader sent before it died; it
 			// will meet the end by itself.
 			l.out = nil
-			_ = l.conn.SetReadDeadline(time.Now().Add(time.Second))
+			l.until = time.Now().Add(time.Second)
+			_ = l.conn.SetReadDeadline(l.until)
 		}
 		if len(l.out) == 0 || l.err != nil {
 			l.writing = false
@@ -255,29 +272,6 @@ func (l *Link) failLocked(err error) {
 	l.err = err
 	l.out = nil
 	_ = l.conn.Close() // nothing more to lose
-}
-
-// read hands frames to the codec until the connection ends. What the leader
-// sent before it died is still taken in: an answer in the socket counts.
-func (l *Link) read() {
-	// An answer can be a little larger than its largest value.
-	frames := newFrameReader(l.conn, l.max+2*maxChunk)
-	for {
-		frame, err := frames.next()
-		if err == nil {
-			err = l.codec.handle(frame)
-		}
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = fmt.Errorf("leader closed the connection: %w", io.EOF)
-			}
-			l.fail(err)
-			l.codec.lost()
-			close(l.down)
-			frames.release()
-			return
-		}
-	}
 }
 
 // finish gives the waiting call id its outcome, if it still waits.

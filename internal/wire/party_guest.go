@@ -225,6 +225,9 @@ const noAnswer = 1<<64 - 1
 
 // wait waits for a call that is bound to l.
 func (l *Link) wait(ctx context.Context, c *Call) error {
+	if l.Attend(ctx, c) {
+		return c.Err
+	}
 	select {
 	case <-c.done:
 	case <-ctx.Done():

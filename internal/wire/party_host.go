@@ -24,7 +24,8 @@ const (
 //
 // Reads, and writes that need not wait for the disk, are carried out by the
 // connection's reader, which gathers the writes that arrived together into one
-// commit. What may take long runs beside it, so that it holds up nothing else.
+// commit. What may take long runs beside it, so that it holds up nothing else:
+// synced writes, and those that come while somebody writes alone.
 type partyHost struct {
 	*hostConn
 	client     store.ClientID
@@ -40,6 +41,7 @@ type partyHost struct {
 	marks  [][2]int
 	arena  []byte
 	bytes  int
+	unless unlessHeld // reused
 
 	cursors map[uint64]*hostCursor
 
@@ -47,7 +49,30 @@ type partyHost struct {
 	snapshots map[uint64]store.Snapshot
 	handles   uint64
 	tx        *hostTx
+	parked    []heldWrite // wait until nobody writes alone, in order
+	parking   bool        // a goroutine sees to them
 }
+
+// unlessHeld is the connection's context, but ends as soon as somebody writes
+// alone. It does not end with the connection: a commit that waits for nobody
+// does not take long.
+type unlessHeld struct {
+	context.Context
+	held <-chan struct{}
+}
+
+func (c *unlessHeld) Done() <-chan struct{} { return c.held }
+
+func (c *unlessHeld) Err() error {
+	select {
+	case <-c.held:
+		return errHeld
+	default:
+		return nil
+	}
+}
+
+var errHeld = errors.New("somebody writes alone")
 
 // hostTx is the guest's exclusive right to write, wanted or had.
 type hostTx struct {
@@ -331,21 +356,24 @@ func (h *partyHost) settle() error {
 		}
 		sync = sync || w.Sync
 	}
-	writes, ids := h.writes, h.ids
 	var err error
-	if sync {
+	switch {
+	case h.mustPark():
+		h.park()
+	case sync:
 		// The disk is waited for beside the reader; the frames do not wait.
-		own := make([]byte, 0, h.bytes)
-		for _, w := range writes {
-			own = append(own, w.Records...)
-			w.Records = own[len(own)-len(w.Records):]
+		held := h.takeOut()
+		err = h.beside(noAnswer, func() (Response, error) { return Response{}, h.commit(held) })
+	case h.host.Admin == nil:
+		h.host.Store.Commit(h.ctx, h.writes)
+		err = h.replyWrites()
+	default:
+		h.unless = unlessHeld{h.ctx, h.host.Admin.Held()}
+		if h.host.Store.Commit(&h.unless, h.writes); h.writes[0].Err == errHeld {
+			h.park()
+		} else {
+			err = h.replyWrites()
 		}
-		writes, ids = append([]*store.Write(nil), writes...), append([]uint64(nil), ids...)
-		err = h.beside(noAnswer, func() (Response, error) {
-			return Response{}, h.commit(writes, ids)
-		})
-	} else {
-		err = h.commit(writes, ids)
 	}
 	clear(h.writes)
 	h.writes, h.ids, h.marks, h.bytes = h.writes[:0], h.ids[:0], h.marks[:0], 0
@@ -355,14 +383,84 @@ func (h *partyHost) settle() error {
 	return err
 }
 
-func (h *partyHost) commit(writes []*store.Write, ids []uint64) error {
-	h.host.Store.Commit(h.ctx, writes)
-	for i, w := range writes {
-		if err := h.reply(ids[i], Response{}, w.Err); err != nil {
+func (h *partyHost) replyWrites() error {
+	for i, w := range h.writes {
+		if err := h.reply(h.ids[i], Response{}, w.Err); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// takeOut returns the gathered writes with memory of their own.
+func (h *partyHost) takeOut() []heldWrite {
+	held, own := make([]heldWrite, len(h.writes)), make([]byte, 0, h.bytes)
+	for i, w := range h.writes {
+		own = append(own, w.Records...)
+		w.Records = own[len(own)-len(w.Records):]
+		held[i] = heldWrite{h.ids[i], w}
+	}
+	return held
+}
+
+// commit applies writes, beside the reader, and answers them.
+func (h *partyHost) commit(held []heldWrite) error {
+	writes := make([]*store.Write, len(held))
+	for i, w := range held {
+		writes[i] = w.w
+	}
+	h.host.Store.Commit(h.ctx, writes)
+	for _, w := range held {
+		if err := h.reply(w.id, Response{}, w.w.Err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mustPark reports whether a commit would wait for who writes alone, or
+// overtake one that does.
+func (h *partyHost) mustPark() bool {
+	if h.host.Admin == nil {
+		return false
+	}
+	select {
+	case <-h.host.Admin.Held():
+		return true
+	default:
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.parking
+}
+
+// park leaves the gathered writes to a goroutine, which waits with them.
+func (h *partyHost) park() {
+	held := h.takeOut()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.parked = append(h.parked, held...)
+	if !h.parking {
+		h.parking = true
+		h.running.Add(1)
+		go h.commitParked()
+	}
+}
+
+func (h *partyHost) commitParked() {
+	defer h.running.Done()
+	for {
+		h.mu.Lock()
+		held := h.parked
+		h.parked, h.parking = nil, len(held) > 0
+		h.mu.Unlock()
+		if len(held) == 0 {
+			return
+		}
+		if err := errors.Join(h.commit(held), h.flush()); err != nil {
+			h.conn.Close()
+		}
+	}
 }
 
 func (h *partyHost) snapshot(handle uint64) (store.Snapshot, error) {
@@ -537,13 +635,7 @@ func (h *partyHost) release(tx *hostTx) error {
 	if len(held) == 0 {
 		return nil
 	}
-	return h.beside(noAnswer, func() (Response, error) {
-		writes, ids := make([]*store.Write, len(held)), make([]uint64, len(held))
-		for i, w := range held {
-			writes[i], ids[i] = w.w, w.id
-		}
-		return Response{}, h.commit(writes, ids)
-	})
+	return h.beside(noAnswer, func() (Response, error) { return Response{}, h.commit(held) })
 }
 
 func (h *partyHost) administer(id uint64, r *Request) error {

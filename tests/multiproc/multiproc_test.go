@@ -470,4 +470,3 @@ func open(t *testing.T, dir string) *party.DB {
 	t.Cleanup(func() { db.Close() })
 	return db
 }
-

@@ -1,0 +1,137 @@
+package goleveldb_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/syndtr/goleveldb/leveldb/iterator"
+
+	"github.com/levelparty/party"
+	"github.com/levelparty/party/goleveldb"
+)
+
+const many = 20000
+
+// putMany writes more entries than an iterator reads ahead.
+func putMany(t *testing.T, db *goleveldb.DB) {
+	t.Helper()
+	var b goleveldb.Batch
+	for i := range many {
+		b.Put(fmt.Appendf(nil, "%06d", i), bytes.Repeat([]byte("v"), 50))
+	}
+	if err := db.Write(&b, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Property: an iterator whose leader was killed fails, with an error that says
+// why, and the handle works on.
+func TestIteratorOfDeadLeader(t *testing.T) {
+	dir := t.TempDir()
+	leader := startLeader(t, dir)
+	db := open(t, dir, nil)
+	putMany(t, db)
+	it := db.NewIterator(nil, nil)
+	defer it.Release()
+	unused := db.NewIterator(nil, nil)
+	defer unused.Release()
+	seen := 0
+	for ; seen < 10; seen++ {
+		it.Next()
+	}
+	leader.Kill()
+	seen += count(it.Next)
+	for _, it := range []iterator.Iterator{it, unused} {
+		if it.Valid() || it.Next() || it.First() || it.Key() != nil || !errors.Is(it.Error(), party.ErrSnapshotLost) {
+			t.Errorf("after %d entries: %v, want ErrSnapshotLost", seen, it.Error())
+		}
+	}
+	again := db.NewIterator(nil, nil)
+	defer again.Release()
+	if n := count(again.Next); n != many || again.Error() != nil {
+		t.Errorf("%d entries from the next leader, %v, want %d", n, again.Error(), many)
+	}
+}
+
+// Property: with ResumeIterators an iterator goes on.
+func TestResumeIterators(t *testing.T) {
+	dir := t.TempDir()
+	leader := startLeader(t, dir)
+	p, err := party.Open(context.Background(), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := goleveldb.New(p, &goleveldb.Options{ResumeIterators: true})
+	closeLater(t, db)
+	putMany(t, db)
+	it := db.NewIterator(nil, nil)
+	defer it.Release()
+	seen := 0
+	for ; seen < 10; seen++ {
+		it.Next()
+	}
+	leader.Kill()
+	if seen += count(it.Next); seen != many || it.Error() != nil {
+		t.Errorf("%d entries, %v, want %d", seen, it.Error(), many)
+	}
+	if !it.Last() || !it.Prev() || string(it.Key()) != fmt.Sprintf("%06d", many-2) {
+		t.Errorf("after the end: %q, %v", it.Key(), it.Error())
+	}
+}
+
+// Property: the iterators of a handle that leads fail alike when it hands over
+// to another process, rather than show two states.
+func TestIteratorOfLeaderThatHandsOver(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir, nil)
+	fill(t, db) // tables: what is in memory outlives the database
+	it := db.NewIterator(nil, nil)
+	defer it.Release()
+	it.Next()
+	next, err := party.Open(context.Background(), dir, &party.Options{Lead: party.LeadFirst})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	for start := time.Now(); db.Party().Role() != party.Guest; time.Sleep(time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("no handover")
+		}
+	}
+	if n := 1 + count(it.Next); n == 500 || !errors.Is(it.Error(), party.ErrSnapshotLost) {
+		t.Errorf("%d entries, %v, want ErrSnapshotLost", n, it.Error())
+	}
+}
+
+// Property: calls wait for the next leader, and all succeed.
+func TestCallsOverFailover(t *testing.T) {
+	dir := t.TempDir()
+	leader := startLeader(t, dir)
+	db := open(t, dir, nil)
+	stop := time.AfterFunc(50*time.Millisecond, func() { leader.KillKeep() })
+	defer stop.Stop()
+	n := 0
+	for start := time.Now(); time.Since(start) < 300*time.Millisecond; n++ {
+		key := fmt.Sprint(n)
+		put(t, db, key, key)
+		if got := get(t, db, key); got != key {
+			t.Fatalf("got %q, want %q", got, key)
+		}
+		var s goleveldb.DBStats
+		if n%100 == 0 {
+			if err := db.Stats(&s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	expectRole(t, db, party.Leader)
+	it := db.NewIterator(nil, nil)
+	defer it.Release()
+	if got := count(it.Next); got != n {
+		t.Errorf("%d entries, want %d", got, n)
+	}
+}

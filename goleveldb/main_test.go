@@ -1,0 +1,120 @@
+package goleveldb_test
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/syndtr/goleveldb/leveldb/opt"
+
+	"github.com/levelparty/party"
+	"github.com/levelparty/party/goleveldb"
+	"github.com/levelparty/party/internal/partytest"
+)
+
+func TestMain(m *testing.M) {
+	partytest.Main(map[string]partytest.Helper{
+		"lead":     lead,
+		"transact": transact,
+	})
+	os.Exit(m.Run())
+}
+
+// lead opens the database in a directory, tells its role, and stays until it is
+// told to end.
+func lead(p *partytest.Self) error {
+	db, err := goleveldb.OpenFile(p.Args[0], nil)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	p.Report(db.Party().Role().String())
+	var order string
+	return p.Order(&order)
+}
+
+// startLeader starts a process that leads the database in dir.
+func startLeader(t testing.TB, dir string) *partytest.Process {
+	t.Helper()
+	p := partytest.Start(t, "lead", dir)
+	var role string
+	if p.Expect(&role); role != party.Leader.String() {
+		t.Fatalf("role of the first process is %s", role)
+	}
+	return p
+}
+
+// open opens the database in dir, and closes it when the test ends.
+func open(t testing.TB, dir string, o *opt.Options) *goleveldb.DB {
+	t.Helper()
+	db, err := goleveldb.OpenFile(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeLater(t, db)
+	return db
+}
+
+func closeLater(t testing.TB, db *goleveldb.DB) {
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil && err != goleveldb.ErrClosed {
+			t.Errorf("close: %v", err)
+		}
+	})
+}
+
+// inRoles runs test with a database of its own for each way to reach one: as
+// the leader, as a guest of a leader in this process, and of one in another.
+func inRoles(t *testing.T, test func(t *testing.T, db *goleveldb.DB)) {
+	t.Run("leader", func(t *testing.T) {
+		test(t, expectRole(t, open(t, t.TempDir(), nil), party.Leader))
+	})
+	t.Run("guest", func(t *testing.T) {
+		dir := t.TempDir()
+		p, err := party.Open(context.Background(), dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { p.Close() })
+		test(t, expectRole(t, open(t, dir, nil), party.Guest))
+	})
+	t.Run("guest of another process", func(t *testing.T) {
+		dir := t.TempDir()
+		startLeader(t, dir)
+		test(t, expectRole(t, open(t, dir, nil), party.Guest))
+	})
+}
+
+func expectRole(t testing.TB, db *goleveldb.DB, want party.Role) *goleveldb.DB {
+	t.Helper()
+	if got := db.Party().Role(); got != want {
+		t.Fatalf("role %v, want %v", got, want)
+	}
+	return db
+}
+
+func put(t testing.TB, w interface {
+	Put(key, value []byte, wo *opt.WriteOptions) error
+}, key, value string) {
+	t.Helper()
+	if err := w.Put([]byte(key), []byte(value), nil); err != nil {
+		t.Fatalf("put %q: %v", key, err)
+	}
+}
+
+// get returns the value of key, "(none)" if there is none.
+func get(t testing.TB, r interface {
+	Get(key []byte, ro *opt.ReadOptions) ([]byte, error)
+}, key string) string {
+	t.Helper()
+	v, err := r.Get([]byte(key), nil)
+	if err == goleveldb.ErrNotFound {
+		return none
+	}
+	if err != nil {
+		t.Fatalf("get %q: %v", key, err)
+	}
+	return string(v)
+}
+
+const none = "(none)"

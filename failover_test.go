@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -470,5 +472,29 @@ func TestReadersAtOnce(t *testing.T) {
 			must(t, db.Close())
 		}
 		must(t, writer.Close())
+	}
+}
+
+// Property: handles that were all closed leave nothing behind but LevelDB's own
+// files.
+func TestNothingIsLeftBehind(t *testing.T) {
+	dir := t.TempDir()
+	leader := open(t, dir, nil)
+	for range 3 {
+		guest := open(t, dir, nil)
+		must(t, guest.Put(bg, []byte("k"), []byte("v")))
+		must(t, guest.Close())
+	}
+	until(t, "the guests' end", func() bool {
+		st, err := leader.Status(bg)
+		return err == nil && len(st.Guests) == 0
+	})
+	must(t, leader.Close())
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	for _, e := range entries {
+		if name := e.Name(); strings.HasPrefix(name, "party") || strings.HasSuffix(name, ".sock") {
+			t.Errorf("%s is left", name)
+		}
 	}
 }

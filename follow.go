@@ -2,6 +2,8 @@ package party
 
 import (
 	"time"
+
+	"github.com/levelparty/party/internal/wire"
 )
 
 // follow serves the calls through the link until it ends, and returns how long
@@ -28,6 +30,7 @@ func (db *DB) follow(s *seat) (wait time.Duration) {
 	select {
 	case <-s.link.Down():
 	case <-db.ctx.Done():
+		s.link.Tell(wire.Request{Op: wire.OpLeave})
 		s.link.Close()
 		<-s.link.Down()
 	}

@@ -198,6 +198,20 @@ func (l *Leader) clear(ctx context.Context, c store.Clear, commit func(context.C
 	return int64(w.Count), ok && (c.Limit < 0 || int64(w.Count) < c.Limit), w.Err
 }
 
+// Forget drops what is remembered of a client that will not send anything
+// again.
+func (l *Leader) Forget(ctx context.Context, client store.ClientID) {
+	if l.readOnly {
+		return
+	}
+	select {
+	case <-l.queue.turn:
+		delete(l.once.clients, client)
+		l.queue.turn <- struct{}{}
+	case <-ctx.Done():
+	}
+}
+
 // Leave tells a Leader that is open for reading only that it will be closed to
 // make way for one that can write. Writes are then ErrClosed, so that they are
 // sent to that one, and no longer ErrReadOnly.

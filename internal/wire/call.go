@@ -28,6 +28,7 @@ const (
 	OpSize     // ApproximateSize of Bounds
 	OpProperty // Property Name
 	OpStatus   // the leader's status as JSON
+	OpLeave    // the guest closes, and will not send anything again
 	opCount
 )
 

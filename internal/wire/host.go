@@ -52,6 +52,8 @@ type Admin interface {
 	// Welcome is told of a guest and returns what the guest may know of its
 	// host.
 	Welcome(conn net.Conn, guest Hello) (host Hello)
+	// Forget is told that a client has left and will not send anything again.
+	Forget(ctx context.Context, client store.ClientID)
 	// Begin waits until no other writes and keeps them waiting; its result ends
 	// that. Commits within pass through the returned Store.
 	Begin(ctx context.Context) (tx store.Store, end func(), err error)

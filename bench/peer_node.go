@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// nodePeer is an npm package: leader and workers are Node processes.
+type nodePeer struct{ peerInfo }
+
+var syncLost = map[string]string{"fillsync": "guests' writes are not synced, though asked to be"}
+
+var (
+	raveLevelPeer = &nodePeer{peerInfo{
+		name:   "rave-level",
+		about:  "rave-level 1.0.0 (Node), a process beside the leading one",
+		color:  "#3f9c6b",
+		cannot: syncLost,
+	}}
+	levelPartyPeer = &nodePeer{peerInfo{
+		name:   "level-party",
+		about:  "level-party 5.1.1 (Node), a process beside the leading one",
+		color:  "#96cbae",
+		cannot: syncLost,
+	}}
+)
+
+func init() {
+	for _, p := range []*nodePeer{raveLevelPeer, levelPartyPeer} {
+		p.failover = func(b *bench, dir string) *exec.Cmd { return b.node("failover.js", p.name, dir) }
+		p.guests = func(b *bench, dir string, n int) *exec.Cmd { return b.node("guests.js", p.name, dir, itoa(n)) }
+	}
+}
+
+// node runs a script of the directory node.
+func (b *bench) node(script string, args ...string) *exec.Cmd {
+	cmd := exec.Command("node", append([]string{filepath.Join("node", script)}, args...)...)
+	cmd.Env = append(os.Environ(), "NODE_PATH="+b.modules)
+	return cmd
+}
+
+func (p *nodePeer) info() peerInfo { return p.peerInfo }
+
+func (p *nodePeer) available(b *bench) error {
+	if _, err := exec.LookPath("node"); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(b.modules, p.name)); err != nil {
+		return fmt.Errorf("its npm package is not installed (npm ci in interop)")
+	}
+	return nil
+}
+
+func (p *nodePeer) prepare(b *bench, dir string, keys int) error { return b.copyTemplate(dir, keys) }
+
+func (p *nodePeer) server(b *bench, dir string, _ int) *exec.Cmd {
+	return b.node("serve.js", p.name, dir)
+}
+
+func (p *nodePeer) worker(b *bench, dir, job string) *exec.Cmd {
+	return b.node("work.js", p.name, dir, job)
+}

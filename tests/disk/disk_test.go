@@ -1,0 +1,100 @@
+//go:build linux
+
+// Package disk tests what a full disk does, on a real file system that is full.
+package disk
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/levelparty/party"
+)
+
+// small mounts a file system of a few megabytes.
+func small(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("cannot mount: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// Property: on a full disk writes fail with an error that says so, reads go on
+// or say why not, nothing acknowledged is lost, and when there is space again
+// the same handles write again; for the leader and for a guest.
+func TestFullDisk(t *testing.T) {
+	root := small(t, "24m")
+	dir := filepath.Join(root, "db")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	ballast := filepath.Join(root, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 8<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var handles []*party.DB
+	for range 2 {
+		db, err := party.Open(ctx, dir, &party.Options{Compression: party.NoCompression})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		handles = append(handles, db)
+	}
+	acked := make(map[string]byte)
+	value := func(b byte) []byte {
+		v := make([]byte, 1000)
+		for i := range v {
+			v[i] = b
+		}
+		return v
+	}
+	fill := func() (err error) {
+		for i := range 100000 {
+			db, key := handles[i%2], fmt.Sprintf("%06d", len(acked))
+			if err = db.Put(ctx, []byte(key), value(byte(i))); err != nil {
+				return err
+			}
+			acked[key] = byte(i)
+		}
+		return nil
+	}
+	err := fill()
+	if err == nil || ctx.Err() != nil {
+		t.Fatalf("the disk did not fill up: %v", err)
+	}
+	t.Logf("full after %d puts: %v", len(acked), err)
+	if !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
+		t.Errorf("got %v, want an error that says what is wrong", err)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	for i, db := range handles {
+		for db.Put(ctx, []byte("again"), nil) != nil {
+			if ctx.Err() != nil {
+				t.Fatalf("handle %d does not write again: %v", i, db.Put(context.Background(), []byte("again"), nil))
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	for _, db := range handles {
+		for key, b := range acked {
+			v, err := db.Get(ctx, []byte(key))
+			if err != nil || string(v) != string(value(b)) {
+				t.Fatalf("acknowledged %s: %d bytes, %v", key, len(v), err)
+			}
+		}
+	}
+}

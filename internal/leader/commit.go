@@ -157,7 +157,7 @@ func (l *Leader) apply(group []*commit) {
 					continue
 				}
 				seq += uint64(w.Count)
-				l.once.buf = appendEntry(l.once.buf, entryIntent, w.Client, w.ID, seq, uint64(w.Count))
+				l.once.buf = appendIntent(l.once.buf, w.Identity, seq, uint64(w.Count))
 			} else {
 				seq += uint64(w.Count)
 			}
@@ -183,7 +183,7 @@ func (l *Leader) apply(group []*commit) {
 	}
 	var err error
 	if len(l.once.buf) > 0 {
-		if err = l.once.append(); err == nil && l.once.size > maxOnceFile {
+		if err = l.once.append(); err == nil && l.once.full() {
 			defer func() {
 				// All intents are decided by then.
 				if err := l.once.rewrite(); err != nil {

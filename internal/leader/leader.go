@@ -205,11 +205,16 @@ func (l *Leader) Forget(ctx context.Context, client store.ClientID) {
 		return
 	}
 	select {
-	case <-l.queue.turn:
-		delete(l.once.clients, client)
-		l.queue.turn <- struct{}{}
-	case <-ctx.Done():
+	case <-l.queue.turn: // also if ctx has ended, as the client has just left
+	default:
+		select {
+		case <-l.queue.turn:
+		case <-ctx.Done():
+			return
+		}
 	}
+	delete(l.once.clients, client)
+	l.queue.turn <- struct{}{}
 }
 
 // Leave tells a Leader that is open for reading only that it will be closed to

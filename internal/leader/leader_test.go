@@ -196,6 +196,21 @@ func TestRecordStaysSmall(t *testing.T) {
 	}
 }
 
+// Property: the next leader keeps no facts that a client does not need.
+func TestNextLeaderForgets(t *testing.T) {
+	dir := t.TempDir()
+	l := openLeader(t, dir)
+	const last = 5000
+	for id := uint64(1); id <= last; id++ {
+		mustCommit(t, l, put("k", "v", 1, id, floorOf(id)))
+	}
+	l = openLeader(t, crash(t, dir))
+	k := l.once.clients[store.ClientID{1}]
+	if k == nil || k.floor != floorOf(last) || uint64(len(k.applied)) != last-floorOf(last)+1 {
+		t.Errorf("got %+v, want the floor %d and the facts from there", k, floorOf(last))
+	}
+}
+
 func TestDamagedRecord(t *testing.T) {
 	dir := t.TempDir()
 	l := openLeader(t, dir)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"hash/fnv"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -41,20 +42,21 @@ import (
 //	offset size
 //	0      4    CRC-32C of bytes 4 to 47
 //	4      1    kind
-//	5      3    zero
+//	5      3    d
 //	8      16   client
 //	24     8    a
 //	32     8    b
 //	40     8    c
 //
-//	kind   client  a                  b                        c
+//	kind   client  a                  b                        c      d
 //	1      zero    FNV-64a of the manifest's name; intents that follow belong to it
-//	2      yes     id of the write    last sequence number     count
+//	2      yes     id of the write    last sequence number     count  id - floor
 //	3      yes     id of the write    zero                     count
 //	4      yes     floor              last seen, Unix seconds
 //
 // 1 is a base, 2 an intent, 3 a fact, 4 a client. count is what a Clear
-// deleted.
+// deleted. By the floor the next leader knows which of the facts to forget: it
+// has to be quick.
 const onceName = "party.once"
 
 const (
@@ -67,14 +69,15 @@ const (
 
 const (
 	// maxOnceFile is when the file is written anew without what is no longer
-	// needed.
-	maxOnceFile = 4 << 20
+	// needed, unless little of it was written since the last time.
+	maxOnceFile = 1 << 20
 	// forgetAfter is how long a client is remembered that is not heard of.
 	forgetAfter = 10 * time.Minute
 	// maxClients bounds the clients that are remembered; of more, those not
 	// heard of for longest are forgotten.
 	maxClients = 4096
-	// MaxWindow is how many ids a client may have above its floor.
+	// MaxWindow is how many ids a client may have above its floor. Less than
+	// 1<<24, for the record.
 	MaxWindow = 1 << 16
 )
 
@@ -85,6 +88,7 @@ type once struct {
 	dir     string
 	f       *os.File
 	size    int64
+	facts   int64 // of size, what the last rewrite wrote
 	base    uint64
 	clients map[store.ClientID]*onceClient
 	buf     []byte
@@ -150,11 +154,13 @@ func (o *once) load() ([]intent, error) {
 		var client store.ClientID
 		copy(client[:], e[8:])
 		a, s, c := binary.LittleEndian.Uint64(e[24:]), binary.LittleEndian.Uint64(e[32:]), binary.LittleEndian.Uint64(e[40:])
+		d := uint64(binary.LittleEndian.Uint32(e[4:]) >> 8)
 		switch e[4] {
 		case entryBase:
 			base = a
 		case entryIntent:
-			o.client(client)
+			k := o.client(client)
+			k.floor = max(k.floor, a-min(a, d))
 			if base == current {
 				intents = append(intents, intent{client, a, s, int64(c)})
 			}
@@ -164,6 +170,9 @@ func (o *once) load() ([]intent, error) {
 			k := o.client(client)
 			k.floor, k.seen = max(k.floor, a), time.Unix(int64(s), 0)
 		}
+	}
+	for _, k := range o.clients {
+		maps.DeleteFunc(k.applied, func(id uint64, _ int64) bool { return id < k.floor })
 	}
 	return intents, nil
 }
@@ -255,6 +264,9 @@ func (o *once) begin() (err error) {
 	return o.append()
 }
 
+// full reports whether the file should be written anew.
+func (o *once) full() bool { return o.size > max(maxOnceFile, 2*o.facts) }
+
 // append writes the entries gathered in o.buf.
 func (o *once) append() error {
 	if o.f == nil {
@@ -297,13 +309,21 @@ func (o *once) rewrite() error {
 	if err != nil {
 		return err
 	}
-	o.f, o.size = f, int64(len(buf))
+	o.f, o.size, o.facts = f, int64(len(buf)), int64(len(buf))
 	return nil
 }
 
+func appendIntent(dst []byte, w store.Identity, seq, count uint64) []byte {
+	return appendEntryD(dst, entryIntent, w.Client, w.ID, seq, count, w.ID-w.Floor)
+}
+
 func appendEntry(dst []byte, kind byte, client store.ClientID, a, b, c uint64) []byte {
+	return appendEntryD(dst, kind, client, a, b, c, 0)
+}
+
+func appendEntryD(dst []byte, kind byte, client store.ClientID, a, b, c, d uint64) []byte {
 	at := len(dst)
-	dst = append(dst, 0, 0, 0, 0, kind, 0, 0, 0)
+	dst = append(dst, 0, 0, 0, 0, kind, byte(d), byte(d>>8), byte(d>>16))
 	dst = append(dst, client[:]...)
 	dst = binary.LittleEndian.AppendUint64(dst, a)
 	dst = binary.LittleEndian.AppendUint64(dst, b)

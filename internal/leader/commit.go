@@ -140,6 +140,7 @@ func fail(writes []*store.Write, err error) {
 
 // apply decides every write of the group. Only who has the turn may call it.
 func (l *Leader) apply(group []*commit) {
+	l.forgetLeft()
 	records, sync, seq := l.group[:0], false, l.sequence
 	l.once.buf = l.once.buf[:0]
 	var single []byte

@@ -65,6 +65,9 @@ type Leader struct {
 	err      error  // why no more is written
 
 	closing sync.Once
+	leftMu  sync.Mutex
+	left    []store.ClientID // clients to be forgotten
+
 	leaving atomic.Bool               // see Leave
 	ending  atomic.Bool               // Close has begun
 	holder  atomic.Pointer[exclusive] // who has the turn since Begin
@@ -110,6 +113,7 @@ func (l *Leader) Close() (err error) {
 		<-l.queue.turn // a group that is being applied ends
 		l.err = store.ErrClosed
 		if l.once != nil {
+			l.forgetLeft()
 			err = l.once.close()
 		}
 		l.queue.turn <- struct{}{}
@@ -199,22 +203,30 @@ func (l *Leader) clear(ctx context.Context, c store.Clear, commit func(context.C
 }
 
 // Forget drops what is remembered of a client that will not send anything
-// again.
-func (l *Leader) Forget(ctx context.Context, client store.ClientID) {
+// again. It does not wait: where somebody writes, the next writer does it.
+func (l *Leader) Forget(client store.ClientID) {
 	if l.readOnly {
 		return
 	}
+	l.leftMu.Lock()
+	l.left = append(l.left, client)
+	l.leftMu.Unlock()
 	select {
-	case <-l.queue.turn: // also if ctx has ended, as the client has just left
+	case <-l.queue.turn:
+		l.forgetLeft()
+		l.queue.turn <- struct{}{}
 	default:
-		select {
-		case <-l.queue.turn:
-		case <-ctx.Done():
-			return
-		}
 	}
-	delete(l.once.clients, client)
-	l.queue.turn <- struct{}{}
+}
+
+// forgetLeft forgets who has left. Only who has the turn may call it.
+func (l *Leader) forgetLeft() {
+	l.leftMu.Lock()
+	defer l.leftMu.Unlock()
+	for _, client := range l.left {
+		delete(l.once.clients, client)
+	}
+	l.left = l.left[:0]
 }
 
 // Leave tells a Leader that is open for reading only that it will be closed to

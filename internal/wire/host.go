@@ -53,7 +53,7 @@ type Admin interface {
 	// host.
 	Welcome(conn net.Conn, guest Hello) (host Hello)
 	// Forget is told that a client has left and will not send anything again.
-	Forget(ctx context.Context, client store.ClientID)
+	Forget(client store.ClientID)
 	// Begin waits until no other writes and keeps them waiting; its result ends
 	// that. Commits within pass through the returned Store.
 	Begin(ctx context.Context) (tx store.Store, end func(), err error)

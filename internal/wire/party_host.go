@@ -654,10 +654,8 @@ func (h *partyHost) administer(id uint64, r *Request) error {
 		v, err := admin.Property(r.Name)
 		return h.reply(id, Response{Value: []byte(v)}, err)
 	case OpLeave:
-		return h.beside(id, func() (Response, error) {
-			admin.Forget(h.ctx, h.client)
-			return Response{}, nil
-		})
+		admin.Forget(h.client)
+		return h.reply(id, Response{}, nil)
 	case OpStatus:
 		return h.reply(id, Response{Value: admin.Status()}, nil)
 	}

@@ -111,6 +111,9 @@ func (db *DB) joinAfter(ctx context.Context, wait time.Duration, opening bool) (
 			}
 			denied = err
 		}
+		if denied != nil && db.o.Lead == LeadNever {
+			return nil, fmt.Errorf("cannot join the leader: %w", denied)
+		}
 		waited := time.Since(start)
 		if ctx.Err() == nil && db.o.Lead != LeadNever && waited >= wait {
 			s, err := db.claim(waited)

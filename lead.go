@@ -58,8 +58,9 @@ func (db *DB) lead(s *seat) (wait time.Duration) {
 
 	// What waits comes first, in the order in which it was asked: a write that
 	// went to the leader before must not be overtaken by a later one.
+	var done []*wire.Call
 	for {
-		db.carryOut(h.Leader)
+		done = append(done, db.carryOut(h.Leader)...)
 		db.mu.Lock()
 		if db.role == Closed || !db.calls.Unbound() {
 			break
@@ -74,6 +75,9 @@ func (db *DB) lead(s *seat) (wait time.Duration) {
 		db.changeLocked(Leader)
 	}
 	db.mu.Unlock()
+	for _, c := range done {
+		c.Finish(c.Err) // who asks for the role then is told the new one
+	}
 
 	// Not db.ctx: when the handle is closed the sockets' names go first.
 	ctx, cancel := context.WithCancel(context.Background())
@@ -235,17 +239,22 @@ func (h *hosting) Status() []byte {
 	return b
 }
 
-// carryOut does the calls that wait, as the leader that the handle has just
-// become.
-func (db *DB) carryOut(l *leader.Leader) {
+// carryOut does the calls that wait, as the leader that the handle is about to
+// be, and returns them, to be finished. A compaction takes long, and nothing
+// depends on its place among the others.
+func (db *DB) carryOut(l *leader.Leader) (done []*wire.Call) {
 	for _, c := range db.calls.Waiting() {
 		if c.Bound != nil || db.calls.Take(c.ID) == nil {
 			continue
 		}
-		var err error
-		c.Response, err = db.execute(db.ctx, l, c.ID, &c.Request)
-		c.Finish(err)
+		if c.Op == wire.OpCompact {
+			go func() { c.Finish(l.CompactRange(c.Bounds)) }()
+			continue
+		}
+		c.Response, c.Err = db.execute(db.ctx, l, c.ID, &c.Request)
+		done = append(done, c)
 	}
+	return done
 }
 
 // execute does one request on the database itself. A write whose first copy

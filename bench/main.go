@@ -153,6 +153,8 @@ func (b *bench) run(ctx context.Context) (err error) {
 			continue
 		}
 		peers = append(peers, p)
+		i := p.info()
+		r.Peers = append(r.Peers, peerText{i.name, i.about, i.color, i.cannot})
 	}
 	for _, s := range suites {
 		if !slices.Contains(b.suites, s.name) {

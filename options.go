@@ -54,8 +54,8 @@ type Options struct {
 	// was ended for breaking the protocol. Default: nothing is logged.
 	Logger *slog.Logger
 
-	// Cache is the memory for uncompressed blocks, in bytes. Default 8 MiB;
-	// negative: none.
+	// Cache is the memory for uncompressed blocks, in bytes, in the process that
+	// leads. Default 32 MiB, of which only what is read is used; negative: none.
 	Cache int
 
 	// WriteBuffer is how much is gathered in memory before a table is written,

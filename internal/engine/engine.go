@@ -34,12 +34,16 @@ type Level struct {
 	Bytes  int64
 }
 
+// DefaultCache is the memory for uncompressed blocks where none is set, in
+// bytes. LevelDB's 8 MiB serve one process; a leader's serve all.
+const DefaultCache = 32 << 20
+
 // Config is how a database is opened.
 type Config struct {
 	ReadOnly     bool
 	MustExist    bool
 	MustNotExist bool
-	Cache        int // bytes; 0: 8 MiB, negative: none
+	Cache        int // bytes; 0: DefaultCache, negative: none
 	WriteBuffer  int // bytes; 0: 4 MiB
 	MaxOpenFiles int // 0: 500
 	NoSnappy     bool

@@ -64,7 +64,10 @@ func Open(f *Files, c Config) (Engine, error) {
 		OpenFilesCacheCapacity: c.MaxOpenFiles,
 		Compression:            opt.SnappyCompression,
 	}
-	if c.Cache < 0 {
+	switch {
+	case c.Cache == 0:
+		o.BlockCacheCapacity = DefaultCache
+	case c.Cache < 0:
 		o.BlockCacheCapacity = -1
 	}
 	if c.NoSnappy {

@@ -19,7 +19,7 @@ import (
 // the npm packages do.
 
 const (
-	idleBuffer = 4 << 10  // what a silent connection costs
+	idleBuffer = 16 << 10 // what a silent connection costs
 	busyBuffer = 64 << 10 // what it reads with while there is much to read
 )
 

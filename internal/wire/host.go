@@ -125,24 +125,27 @@ func (h *Host) Serve(ctx context.Context, conn net.Conn, p Proto) error {
 	}()
 	frames := newFrameReader(conn, h.MaxFrame)
 	defer frames.release()
-	for {
+	for handled := 1; ; handled++ {
 		frame, err := frames.next()
+		if err == nil {
+			err = codec.handle(frame)
+		}
+		if err == nil && !frames.buffered() {
+			err = codec.settle()
+			handled = flushEvery
+		}
+		if err == nil && handled%flushEvery == 0 {
+			err = c.flush()
+		}
 		if err != nil {
 			return h.ended(ctx, p, err)
 		}
-		if err := codec.handle(frame); err != nil {
-			return h.ended(ctx, p, err)
-		}
-		if !frames.buffered() {
-			if err := codec.settle(); err != nil {
-				return h.ended(ctx, p, err)
-			}
-			if err := c.flush(); err != nil {
-				return h.ended(ctx, p, err)
-			}
-		}
 	}
 }
+
+// flushEvery is after how many requests of a burst the answers so far are
+// written, so that the guest works on them while the host works on the rest.
+const flushEvery = 16
 
 // ended logs what was the guest's fault. A guest that dies or leaves is
 // ordinary.

@@ -111,20 +111,23 @@ func (g *partyGuest) cursor(o CursorOptions) Cursor {
 
 const (
 	firstChunk = 4 << 10 // many iterators are left after a few entries
-	maxChunk   = 256 << 10
+	// maxChunk leaves room for an entry more in the buffer of a busy connection.
+	maxChunk = 48 << 10
+	// chunksAhead is how many chunks are asked for beyond the one being read:
+	// one is on its way while the leader makes the next.
+	chunksAhead = 2
 )
 
-// partyCursor asks for one chunk ahead of the one being read, larger each
-// time.
+// partyCursor asks for chunks ahead of the one being read, larger each time.
 type partyCursor struct {
 	link     *Link
 	o        CursorOptions
 	id       uint64
 	opened   bool
 	maxBytes int
-	left     int64 // of o.Limit
-	reverse  bool  // direction of the last chunk
-	ahead    *Call // the request for the chunk after it
+	left     int64   // of o.Limit
+	reverse  bool    // direction of the last chunk
+	ahead    []*Call // the requests for the chunks after it
 }
 
 func (c *partyCursor) request(pos Position) (*Call, error) {
@@ -152,18 +155,18 @@ func (c *partyCursor) request(pos Position) (*Call, error) {
 }
 
 func (c *partyCursor) Read(ctx context.Context, pos Position) (*Chunk, error) {
-	call := c.ahead
-	c.ahead = nil
-	if call != nil && (pos.Kind != Continue || pos.Reverse != c.reverse) {
-		c.link.calls.Take(call.ID)
-		call = nil
+	if pos.Kind != Continue || pos.Reverse != c.reverse {
+		c.abandon()
 	}
-	if call == nil {
-		var err error
-		if call, err = c.request(pos); err != nil {
+	if len(c.ahead) == 0 {
+		call, err := c.request(pos)
+		if err != nil {
 			return nil, err
 		}
+		c.ahead = append(c.ahead, call)
 	}
+	call := c.ahead[0]
+	c.ahead = append(c.ahead[:0], c.ahead[1:]...)
 	if err := c.link.wait(ctx, call); err != nil {
 		return nil, err
 	}
@@ -182,13 +185,26 @@ func (c *partyCursor) Read(ctx context.Context, pos Position) (*Chunk, error) {
 			return chunk, nil
 		}
 	}
-	if !chunk.End {
-		var err error
-		if c.ahead, err = c.request(Position{Kind: Continue, Reverse: pos.Reverse}); err != nil {
+	if chunk.End {
+		c.abandon()
+		return chunk, nil
+	}
+	for len(c.ahead) < chunksAhead {
+		call, err := c.request(Position{Kind: Continue, Reverse: pos.Reverse})
+		if err != nil {
 			return nil, err
 		}
+		c.ahead = append(c.ahead, call)
 	}
 	return chunk, nil
+}
+
+// abandon gives up what was asked for ahead.
+func (c *partyCursor) abandon() {
+	for _, call := range c.ahead {
+		c.link.calls.Take(call.ID)
+	}
+	c.ahead = c.ahead[:0]
 }
 
 // shapeEntries makes pairs of a chunk that came without values.
@@ -207,10 +223,7 @@ func shapeEntries(chunk *Chunk, noValues bool) error {
 }
 
 func (c *partyCursor) Close() {
-	if c.ahead != nil {
-		c.link.calls.Take(c.ahead.ID)
-		c.ahead = nil
-	}
+	c.abandon()
 	if !c.opened {
 		return
 	}

@@ -339,7 +339,7 @@ func decodeAnswer(msg []byte) (id uint64, r Response, failure, err error) {
 			if r.chunk == nil {
 				rest := append(make([]byte, 0, len(f.rest)), f.rest...)
 				f.rest = rest
-				r.chunk = new(Chunk)
+				r.chunk = &Chunk{Entries: make([][]byte, 0, len(rest)/64+2)}
 			}
 			r.chunk.Entries = append(r.chunk.Entries, f.bytes())
 		case 8:

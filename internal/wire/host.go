@@ -145,7 +145,7 @@ func (h *Host) Serve(ctx context.Context, conn net.Conn, p Proto) error {
 
 // flushEvery is after how many requests of a burst the answers so far are
 // written, so that the guest works on them while the host works on the rest.
-const flushEvery = 16
+const flushEvery = 32
 
 // ended logs what was the guest's fault. A guest that dies or leaves is
 // ordinary.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"sync"
+
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/filter"
 	"github.com/syndtr/goleveldb/leveldb/opt"
@@ -23,31 +25,36 @@ func levelOptions() *opt.Options {
 	return &opt.Options{Filter: filter.NewBloomFilter(10)}
 }
 
-type levelClient struct{ db *leveldb.DB }
+type levelClient struct {
+	db      *leveldb.DB
+	batches sync.Pool
+}
 
 func openLevel(dir string) (client, error) {
 	db, err := leveldb.OpenFile(dir, levelOptions())
 	if err != nil {
 		return nil, err
 	}
-	return levelClient{db}, nil
+	return &levelClient{db: db, batches: sync.Pool{New: func() any { return new(leveldb.Batch) }}}, nil
 }
 
-func (c levelClient) get(key []byte) ([]byte, error) { return c.db.Get(key, nil) }
+func (c *levelClient) get(key []byte) ([]byte, error) { return c.db.Get(key, nil) }
 
-func (c levelClient) put(key, value []byte, sync bool) error {
+func (c *levelClient) put(key, value []byte, sync bool) error {
 	return c.db.Put(key, value, &opt.WriteOptions{Sync: sync})
 }
 
-func (c levelClient) batch(n int, pair func(int) (key, value []byte)) error {
-	var b leveldb.Batch
+func (c *levelClient) batch(n int, pair func(int) (key, value []byte)) error {
+	b := c.batches.Get().(*leveldb.Batch)
+	defer c.batches.Put(b)
+	b.Reset()
 	for i := range n {
 		b.Put(pair(i))
 	}
-	return c.db.Write(&b, nil)
+	return c.db.Write(b, nil)
 }
 
-func (c levelClient) scan(visit func(key, value []byte) bool) error {
+func (c *levelClient) scan(visit func(key, value []byte) bool) error {
 	it := c.db.NewIterator(nil, nil)
 	defer it.Release()
 	for it.Next() && visit(it.Key(), it.Value()) {
@@ -55,4 +62,4 @@ func (c levelClient) scan(visit func(key, value []byte) bool) error {
 	return it.Error()
 }
 
-func (c levelClient) close() error { return c.db.Close() }
+func (c *levelClient) close() error { return c.db.Close() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"sync"
 
 	"github.com/levelparty/party"
 )
@@ -49,8 +50,9 @@ var partyGuestPeer = &goPeer{
 }
 
 type partyClient struct {
-	ctx context.Context
-	db  *party.DB
+	ctx     context.Context
+	db      *party.DB
+	batches sync.Pool
 }
 
 func openParty(dir string, want party.Role, o *party.Options) (client, error) {
@@ -62,7 +64,7 @@ func openParty(dir string, want party.Role, o *party.Options) (client, error) {
 	if role := db.Role(); role != want {
 		return nil, errors.Join(fmt.Errorf("%v, not %v", role, want), db.Close())
 	}
-	return &partyClient{ctx, db}, nil
+	return &partyClient{ctx: ctx, db: db, batches: sync.Pool{New: func() any { return new(party.Batch) }}}, nil
 }
 
 func (c *partyClient) get(key []byte) ([]byte, error) { return c.db.Get(c.ctx, key) }
@@ -75,11 +77,13 @@ func (c *partyClient) put(key, value []byte, sync bool) error {
 }
 
 func (c *partyClient) batch(n int, pair func(int) (key, value []byte)) error {
-	var b party.Batch
+	b := c.batches.Get().(*party.Batch)
+	defer c.batches.Put(b)
+	b.Reset()
 	for i := range n {
 		b.Put(pair(i))
 	}
-	return c.db.Write(c.ctx, &b)
+	return c.db.Write(c.ctx, b)
 }
 
 func (c *partyClient) scan(visit func(key, value []byte) bool) error {

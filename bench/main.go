@@ -78,7 +78,7 @@ func main() {
 	}
 	flag.IntVar(&b.rounds, "rounds", 5, "`number` of rounds")
 	flag.DurationVar(&b.duration, "duration", 2*time.Second, "of one measurement")
-	flag.DurationVar(&b.warmup, "warmup", 500*time.Millisecond, "before each measurement")
+	flag.DurationVar(&b.warmup, "warmup", time.Second, "before each measurement")
 	flag.IntVar(&b.workers, "workers", 1, "`number` of processes that share a workload")
 	flag.IntVar(&b.keys, "keys", 100_000, "`number` of keys in the database")
 	flag.IntVar(&b.kills, "kills", 20, "`number` of leaders killed by suite failover")

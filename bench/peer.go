@@ -43,6 +43,7 @@ var allPeers = []peer{
 	partyGuestPeer,
 	raveLevelPeer,
 	levelPartyPeer,
+	raveOnPartyPeer,
 	redisPeer,
 	redisLogPeer,
 }

@@ -13,16 +13,17 @@ import (
 var goleveldbPeer = &goPeer{
 	peerInfo: peerInfo{
 		name:  "goleveldb",
-		about: "goleveldb in one process that shares with nobody",
+		about: "goleveldb in one process that shares with nobody, with party's options",
 		color: "#8a8f98",
 	},
 	files:   true,
 	connect: func(dir string, _ job) (client, error) { return openLevel(dir) },
 }
 
-// levelOptions are those party and Node's bindings use.
+// levelOptions are those that party opens goleveldb with, so that what is left
+// is the difference between them.
 func levelOptions() *opt.Options {
-	return &opt.Options{Filter: filter.NewBloomFilter(10)}
+	return &opt.Options{BlockCacheCapacity: 32 << 20, Filter: filter.NewBloomFilter(10)}
 }
 
 type levelClient struct {

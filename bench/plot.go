@@ -7,7 +7,7 @@ import (
 )
 
 // plotted are the peers of the picture: those that share among processes.
-var plotted = []string{"party", "rave-level", "level-party", "redis", "redis-aof"}
+var plotted = []string{"party", "rave-level", "level-party", "rave-on-party", "redis", "redis-aof"}
 
 // The picture is a grid of panels, one for each workload, of a bar for each
 // peer. All lengths are in pixels.
@@ -17,7 +17,7 @@ const (
 	columns     = 2
 	barHeight   = 16
 	barStep     = 22
-	labelWidth  = 84
+	labelWidth  = 100
 	valueWidth  = 78
 	titleHeight = 30
 )
@@ -59,8 +59,8 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292
 		r.plotPanel(&w, load, peers)
 		w.WriteString("</g>\n")
 	}
-	fmt.Fprintf(&w, `<text class="quiet" x="0" y="%d">%s. Median of %d rounds, one worker process beside the leader.</text>`+"\n",
-		height-6, escape(r.Machine.short()), r.Settings.Rounds)
+	fmt.Fprintf(&w, `<text class="quiet" x="0" y="%d">%s. Median of %d rounds, %d worker process(es) beside the leader.</text>`+"\n",
+		height-6, escape(r.Machine.short()), r.Settings.Rounds, r.Settings.Workers)
 	w.WriteString("</svg>\n")
 	return w.Bytes()
 }

@@ -60,9 +60,8 @@ type CursorOptions struct {
 	// Limit is the most entries that will be read, negative for no limit. A
 	// hint: a cursor may return more.
 	Limit int64
-	// NoKeys and NoValues leave out what the reader does not want. A cursor may
-	// return it all the same.
-	NoKeys, NoValues bool
+	// NoValues leaves out the values. A cursor may return them all the same.
+	NoValues bool
 	// Snapshot is the handle of a snapshot of this link, 0 for the state at the
 	// first read.
 	Snapshot uint64

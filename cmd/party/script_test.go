@@ -29,9 +29,13 @@ func TestMain(m *testing.M) {
 }
 
 // stranger holds the database os.Args[1] open with a LevelDB that shares with
-// nobody, until it is killed.
+// nobody, until it is killed. The command may hold the lock when it comes.
 func stranger() {
 	db, err := leveldb.OpenFile(os.Args[1], nil)
+	for until := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+		db, err = leveldb.OpenFile(os.Args[1], nil)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -83,3 +83,26 @@ func varstring(b []byte, what string) (s, rest []byte, err error) {
 	}
 	return b[w : w+int(n) : w+int(n)], b[w+int(n):], nil
 }
+
+// BatchHeaderLen is the length of what stands before the records of a batch in
+// a log: the sequence number of the first, 8 bytes, and their count, 4 bytes,
+// both little endian. The records behind it number on.
+const BatchHeaderLen = 12
+
+// AppendBatchHeader appends the header of a batch.
+func AppendBatchHeader(dst []byte, seq SeqNum, count int) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(seq))
+	return binary.LittleEndian.AppendUint32(dst, uint32(count))
+}
+
+// ParseBatch splits a batch. The records are not looked at: see NextRecord.
+func ParseBatch(batch []byte) (seq SeqNum, count int, records []byte, err error) {
+	if len(batch) < BatchHeaderLen {
+		return 0, 0, nil, fmt.Errorf("batch of %d bytes: %w", len(batch), store.ErrCorrupted)
+	}
+	seq = SeqNum(binary.LittleEndian.Uint64(batch))
+	if seq > MaxSeqNum {
+		return 0, 0, nil, fmt.Errorf("batch with sequence number %d: %w", seq, store.ErrCorrupted)
+	}
+	return seq, int(binary.LittleEndian.Uint32(batch[8:])), batch[BatchHeaderLen:], nil
+}

@@ -1,5 +1,0 @@
-//go:build !windows
-
-package engine
-
-func isSharingViolation(err error) bool { return false }

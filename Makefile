@@ -49,6 +49,19 @@ RUN ?= .
 stress:
 	$(GO) test -race -count=50 -run '$(RUN)' $(PKG)
 
+# For a time: is every operation of every process linearizable, whoever is killed?
+# make linear FOR=8h SEED=7
+FOR ?= 10m
+SEED ?= 0
+.PHONY: linear
+linear:
+	cd tests/linear && $(GO) test -c -o linear.test && ./linear.test -test.run TestLinear -test.timeout 0 -for $(FOR) -seed $(SEED)
+
+# For a time: are the answers those of a map, in every configuration?
+.PHONY: metamorphic
+metamorphic:
+	cd tests/metamorphic && $(GO) test -c -o metamorphic.test && ./metamorphic.test -test.run TestMetamorphic -test.timeout 0 -for $(FOR) -seed $(SEED)
+
 .PHONY: bench
 bench: interop/node_modules
 	cd bench && $(GO) run .

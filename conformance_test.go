@@ -25,18 +25,29 @@ type way struct {
 }
 
 func ways() []way {
-	beside := func(o *party.Options, lead func(t *testing.T, dir string)) func(t *testing.T) *party.DB {
+	sockets := &party.Options{Sockets: true}
+	// beside opens the handle while another leads.
+	beside := func(role party.Role, o *party.Options, lead func(t *testing.T, dir string)) func(t *testing.T) *party.DB {
 		return func(t *testing.T) *party.DB {
+			if role == party.Member {
+				needMemory(t)
+			}
 			dir := t.TempDir()
 			lead(t, dir)
 			db := open(t, dir, o)
-			if db.Role() != party.Guest {
-				t.Fatalf("role %v, want guest", db.Role())
+			if db.Role() != role {
+				t.Fatalf("role %v, want %v", db.Role(), role)
 			}
 			return db
 		}
 	}
-	golang := func(t *testing.T, dir string) { open(t, dir, nil) }
+	leader := func(o *party.Options) func(t *testing.T, dir string) {
+		return func(t *testing.T, dir string) { openAs(t, party.Leader, dir, o) }
+	}
+	elsewhere := func(t *testing.T, dir string) {
+		var s string
+		partytest.Start(t, "lead", dir).Expect(&s)
+	}
 	node := func(kind string) func(t *testing.T, dir string) {
 		return func(t *testing.T, dir string) {
 			p := partytest.Node(t, "peer.js", kind, dir)
@@ -46,13 +57,23 @@ func ways() []way {
 			}
 		}
 	}
+	alone := func(o *party.Options) func(t *testing.T) *party.DB {
+		return func(t *testing.T) *party.DB { return openAs(t, party.Leader, t.TempDir(), o) }
+	}
+	many, multi := party.Options{}.Only(wire.Many), party.Options{}.Only(wire.Multi)
 	return []way{
-		{"leader", func(t *testing.T) *party.DB { return open(t, t.TempDir(), nil) }, false},
-		{"guest", beside(nil, golang), false},
-		{"guest over rave-level's protocol", beside(party.Options{}.Only(wire.Many), golang), true},
-		{"guest over level-party's protocol", beside(party.Options{}.Only(wire.Multi), golang), true},
-		{"guest of rave-level", beside(nil, node("rave")), true},
-		{"guest of level-party", beside(nil, node("party")), true},
+		{"leader of members", alone(nil), false},
+		{"leader alone", alone(sockets), false},
+		{"member", beside(party.Member, nil, leader(nil)), false},
+		{"member of another process", beside(party.Member, nil, elsewhere), false},
+		{"guest of a member", beside(party.Guest, sockets, leader(nil)), false},
+		{"guest of a leader alone", beside(party.Guest, nil, leader(sockets)), false},
+		{"guest of a member over rave-level's protocol", beside(party.Guest, many, leader(nil)), true},
+		{"guest of a member over level-party's protocol", beside(party.Guest, multi, leader(nil)), true},
+		{"guest of a leader alone over rave-level's protocol", beside(party.Guest, many, leader(sockets)), true},
+		{"guest of a leader alone over level-party's protocol", beside(party.Guest, multi, leader(sockets)), true},
+		{"guest of rave-level", beside(party.Guest, nil, node("rave")), true},
+		{"guest of level-party", beside(party.Guest, nil, node("party")), true},
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"github.com/levelparty/party/internal/engine"
 	"github.com/levelparty/party/internal/leader"
+	"github.com/levelparty/party/internal/lsm"
 	"github.com/levelparty/party/internal/store"
 	"github.com/levelparty/party/internal/vfs"
 	"github.com/levelparty/party/internal/wire"
@@ -34,8 +34,8 @@ type DB struct {
 	room   *semaphore.Weighted // bounds what waits in calls
 	begin  chan struct{}       // a token: one Begin at a time
 
-	// local is the open database while this handle leads, and else nil: the
-	// way that the leader's own calls take.
+	// local is the open database while this handle leads or is a member, and
+	// else nil: the way that its own calls then take.
 	local atomic.Pointer[leader.Leader]
 
 	mu      sync.Mutex
@@ -46,6 +46,7 @@ type DB struct {
 	hosting *hosting      // while this handle leads
 	since   time.Time     // of the role
 	blocked error         // calls fail with it instead of waiting
+	apart   error         // why the handle is no member
 	changed chan struct{} // closed and replaced when anything above changes
 	news    []Role        // not yet told to OnRole
 
@@ -144,7 +145,7 @@ func (db *DB) prepareDir(dir string) error {
 	}
 	exists := false
 	if err == nil {
-		if exists, err = engine.Exists(db.dir); err != nil {
+		if exists, err = lsm.Exists(db.dir); err != nil {
 			return err
 		}
 	} else if !errors.Is(err, os.ErrNotExist) {
@@ -177,8 +178,8 @@ func (o *Options) check() error {
 	return nil
 }
 
-func (o *Options) engine() engine.Config {
-	return engine.Config{
+func (o *Options) engine() lsm.Config {
+	return lsm.Config{
 		ReadOnly:     o.ReadOnly,
 		MustExist:    o.MustExist,
 		MustNotExist: o.MustNotExist,
@@ -187,6 +188,10 @@ func (o *Options) engine() engine.Config {
 		MaxOpenFiles: o.MaxOpenFiles,
 		NoSnappy:     o.Compression == NoCompression,
 		BloomBits:    o.BloomBits,
+		Retention:    o.Retention,
+		Log:          o.Logger,
+
+		VerifyChecksums: o.VerifyChecksums,
 	}
 }
 

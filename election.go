@@ -31,8 +31,11 @@ const (
 	headStart = 100 * time.Millisecond
 )
 
-// seat is a place at the database: a link to the leader, or the lock.
+// seat is a place at the database: membership, a link to the leader, or the
+// lock.
 type seat struct {
+	member *leader.Leader
+
 	link  *wire.Link
 	peer  vfs.Peer
 	hello wire.Hello
@@ -48,9 +51,12 @@ func (db *DB) run(s *seat) {
 	defer close(db.ended)
 	for {
 		var wait time.Duration
-		if s.link != nil {
+		switch {
+		case s.member != nil:
+			wait = db.belong(s.member)
+		case s.link != nil:
 			wait = db.follow(s)
-		} else {
+		default:
 			wait = db.lead(s)
 		}
 		if db.ctx.Err() != nil {
@@ -97,7 +103,11 @@ func (db *DB) joinAfter(ctx context.Context, wait time.Duration, opening bool) (
 	start, pause := time.Now(), firstPause
 	var denied, locked error
 	for {
-		s, err := db.connect(ctx)
+		s, err := db.join(ctx, time.Since(start) >= wait, opening)
+		if s != nil || err != nil && ctx.Err() == nil {
+			return s, err
+		}
+		s, err = db.connect(ctx)
 		if s != nil {
 			if opening && db.o.MustNotExist {
 				s.link.Close()
@@ -227,21 +237,30 @@ func (db *DB) claim(waited time.Duration) (*seat, error) {
 			protos = nil // whoever it is cannot be reached
 		}
 	}
-	for _, p := range protos {
+	if s.listeners, err = db.listen(protos); err != nil && !db.o.ReadOnly {
+		return nil, errors.Join(err, claim.Release())
+	}
+	return s, nil
+}
+
+// listen binds the sockets of the protocols. It fails if it cannot bind the
+// first.
+func (db *DB) listen(protos []wire.Proto) (bound []listener, err error) {
+	for i, p := range protos {
 		l, err := vfs.Listen(db.dir, p.String())
 		if err == nil {
-			s.listeners = append(s.listeners, listener{l, p})
+			bound = append(bound, listener{l, p})
 			continue
 		}
-		if p == wire.Party && !db.o.ReadOnly {
-			return nil, errors.Join(fmt.Errorf("host: %w", err), claim.Release())
+		if i == 0 {
+			return nil, fmt.Errorf("host: %w", err)
 		}
 		db.log.Warn("cannot host", "protocol", p.String(), "reason", err)
 	}
 	if !db.o.ReadOnly && !vfs.SocketPathFits(db.dir, wire.Many.String()) {
 		db.log.Warn("path too long for Node processes to join", "path", db.dir)
 	}
-	return s, nil
+	return bound, nil
 }
 
 // openClaim opens the claimed database, or gives it up.

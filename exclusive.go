@@ -46,13 +46,13 @@ func (db *DB) beginExclusive(ctx context.Context) (*Exclusive, error) {
 	}
 	for {
 		x := &Exclusive{db: db}
-		h, link, err := db.way(ctx)
+		local, link, err := db.way(ctx)
 		switch {
 		case err != nil:
-		case h != nil:
-			x.tx, x.end, err = h.Begin(ctx)
+		case local != nil:
+			x.tx, x.end, err = local.Begin(ctx)
 			if errors.Is(err, store.ErrClosed) {
-				if err = db.leaves(ctx, h); err == nil {
+				if err = db.leaves(ctx, local); err == nil {
 					continue
 				}
 			}

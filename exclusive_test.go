@@ -2,7 +2,6 @@ package party_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -12,56 +11,78 @@ import (
 )
 
 // Property: a handle that leads can be closed, and hand over, while somebody in
-// its process holds the right to write alone; the right is lost.
-func TestLeaderGoesWithExclusive(t *testing.T) {
+// its process holds the right to write alone. The right is lost; but that of a
+// member is not with the lead.
+func TestLeaderGoesWithExclusive(t *testing.T) { eachSharing(t, testLeaderGoesWithExclusive) }
+
+func testLeaderGoesWithExclusive(t *testing.T, s sharing) {
 	ctx := context.Background()
 	var b party.Batch
 	b.Put([]byte("k"), []byte("v"))
-	for name, leave := range map[string]func(t *testing.T, dir string, leader *party.DB) (left func() bool){
-		"close": func(t *testing.T, dir string, leader *party.DB) func() bool {
-			var closed atomic.Bool
-			go func() {
-				if err := leader.Close(); err != nil {
-					t.Error(err)
-				}
-				closed.Store(true)
-			}()
-			return closed.Load
-		},
-		"hand over": func(t *testing.T, dir string, leader *party.DB) func() bool {
-			next := open(t, dir, &party.Options{Lead: party.LeadFirst})
-			return func() bool { return next.Role() == party.Leader }
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			leader := open(t, dir, nil)
-			x, err := leader.Begin(ctx)
-			if err != nil {
-				t.Fatal(err)
+	within := func(what string, ok func() bool) {
+		t.Helper()
+		for start := time.Now(); !ok(); time.Sleep(time.Millisecond) {
+			if time.Since(start) > 10*time.Second {
+				t.Fatalf("%s: waits for the end of the right", what)
 			}
-			left := leave(t, dir, leader)
-			for start := time.Now(); !left(); time.Sleep(time.Millisecond) {
-				if time.Since(start) > 10*time.Second {
-					t.Error("the leader waits for the end of the right")
-					break
-				}
-			}
-			if err := x.Commit(ctx, &b); !errors.Is(err, party.ErrConnectionLost) {
-				t.Errorf("commit: %v, want ErrConnectionLost", err)
-			}
-		})
+		}
 	}
+	t.Run("close", func(t *testing.T) {
+		leader := openAs(t, party.Leader, t.TempDir(), &s.options)
+		x, err := leader.Begin(ctx)
+		must(t, err)
+		var closed atomic.Bool
+		go func() {
+			if err := leader.Close(); err != nil {
+				t.Error(err)
+			}
+			closed.Store(true)
+		}()
+		within("close", closed.Load)
+		wantErr(t, "commit", x.Commit(ctx, &b), party.ErrConnectionLost)
+	})
+	t.Run("hand over", func(t *testing.T) {
+		dir := t.TempDir()
+		leader := openAs(t, party.Leader, dir, &s.options)
+		x, err := leader.Begin(ctx)
+		must(t, err)
+		next := open(t, dir, s.with(party.Options{Lead: party.LeadFirst}))
+		if !s.memory() {
+			within("hand over", func() bool { return next.Role() == party.Leader })
+			wantErr(t, "commit", x.Commit(ctx, &b), party.ErrConnectionLost)
+			return
+		}
+		within("hand over", func() bool { return leader.Role() == party.Member })
+		time.Sleep(20 * time.Millisecond) // the next one waits
+		must(t, x.Commit(ctx, &b))
+		waitRole(t, next, party.Leader)
+		if v, err := next.Get(ctx, []byte("k")); err != nil || string(v) != "v" {
+			t.Errorf("got %q, %v", v, err)
+		}
+	})
 }
 
-// Property: while somebody writes alone the writes of a guest wait, however
-// many they are, its reads do not, and all are applied afterwards.
-func TestGuestReadsBesideExclusive(t *testing.T) {
-	ctx, dir := context.Background(), t.TempDir()
-	leader := open(t, dir, nil)
-	other, guest := open(t, dir, nil), open(t, dir, nil)
-	for name, holder := range map[string]*party.DB{"leader": leader, "guest": other} {
+// Property: while somebody writes alone the writes of the others wait, however
+// many they are, their reads do not, and all are applied afterwards.
+func TestReadsBesideExclusive(t *testing.T) { eachSharing(t, testReadsBesideExclusive) }
+
+func testReadsBesideExclusive(t *testing.T, s sharing) {
+	dir := t.TempDir()
+	leader := openAs(t, party.Leader, dir, &s.options)
+	other := open(t, dir, &s.options)
+	t.Run("beside", func(t *testing.T) {
+		testReadsBeside(t, open(t, dir, &s.options), map[string]*party.DB{"leader": leader, "other": other})
+	})
+	t.Run("guest", func(t *testing.T) {
+		testReadsBeside(t, open(t, dir, &bySockets.options), map[string]*party.DB{"leader": leader})
+	})
+}
+
+func testReadsBeside(t *testing.T, guest *party.DB, holders map[string]*party.DB) {
+	ctx := context.Background()
+	for name, holder := range holders {
 		t.Run(name, func(t *testing.T) {
+			name := t.Name()
 			x, err := holder.Begin(ctx)
 			if err != nil {
 				t.Fatal(err)

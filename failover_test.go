@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,9 +41,13 @@ func trickyKeys() (keys []string) {
 
 // Property: an iterator that loses its leader, at any entry, several times,
 // returns each key of its range once and in order, forwards and backwards, with
-// ranges and limits, by every protocol.
+// ranges and limits, by every protocol, whether the leader is a member or alone.
 func TestIteratorOverFailover(t *testing.T) {
 	keys := trickyKeys()
+	eachSharing(t, func(t *testing.T, s sharing) { testIteratorOverFailover(t, s, keys) })
+}
+
+func testIteratorOverFailover(t *testing.T, s sharing, keys []string) {
 	for _, p := range protos {
 		for _, o := range []party.IteratorOptions{
 			{},
@@ -57,7 +62,7 @@ func TestIteratorOverFailover(t *testing.T) {
 			t.Run(fmt.Sprintf("%v/%+v", p, o), func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
-				leader := open(t, dir, nil)
+				leader := open(t, dir, &s.options)
 				var b party.Batch
 				for _, k := range keys {
 					b.Put([]byte(k), []byte("v"+k))
@@ -76,7 +81,7 @@ func TestIteratorOverFailover(t *testing.T) {
 					}
 					if i%97 == 13 {
 						must(t, leader.Close())
-						leader = open(t, dir, nil)
+						leader = open(t, dir, &s.options)
 					}
 				}
 				must(t, it.Err())
@@ -109,10 +114,14 @@ func TestIteratorOverFailover(t *testing.T) {
 // Property: an iterator of a handle that itself becomes leader, and leader no
 // more, goes on in the same way.
 func TestIteratorOverOwnLead(t *testing.T) {
+	eachSharing(t, testIteratorOverOwnLead)
+}
+
+func testIteratorOverOwnLead(t *testing.T, s sharing) {
 	dir := t.TempDir()
-	first := open(t, dir, nil)
+	first := openAs(t, party.Leader, dir, &s.options)
 	keys := fill(t, first, 1000)
-	db := open(t, dir, &party.Options{Lead: party.LeadLast})
+	db := open(t, dir, s.with(party.Options{Lead: party.LeadLast}))
 	it := db.Iterator(bg, party.IteratorOptions{})
 	defer it.Close()
 	for i, want := range keys {
@@ -124,7 +133,7 @@ func TestIteratorOverOwnLead(t *testing.T) {
 			must(t, first.Close())
 		case 600: // its own lead has begun by now; another takes it away
 			until(t, "the lead", func() bool { return db.Role() == party.Leader })
-			second := open(t, dir, nil)
+			second := open(t, dir, &s.options)
 			until(t, "the hand-over", func() bool { return second.Role() == party.Leader })
 		}
 	}
@@ -137,11 +146,15 @@ func TestIteratorOverOwnLead(t *testing.T) {
 // in which they were made, before any later one, to another leader or to the
 // handle itself when it leads.
 func TestWaitingCallsKeepOrder(t *testing.T) {
+	eachSharing(t, testWaitingCallsKeepOrder)
+}
+
+func testWaitingCallsKeepOrder(t *testing.T, s sharing) {
 	for _, lead := range []party.Lead{party.LeadWhenFree, party.LeadNever} {
 		t.Run(fmt.Sprint(lead), func(t *testing.T) {
 			dir := t.TempDir()
-			leader := open(t, dir, nil)
-			db := open(t, dir, &party.Options{Lead: lead})
+			leader := openAs(t, party.Leader, dir, &s.options)
+			db := open(t, dir, &party.Options{Lead: lead, Sockets: true})
 			// The leader answers nothing while it is exclusive.
 			x, err := leader.Begin(bg)
 			must(t, err)
@@ -161,7 +174,7 @@ func TestWaitingCallsKeepOrder(t *testing.T) {
 			x.Discard()
 			var next *party.DB
 			if lead == party.LeadNever {
-				next = open(t, dir, nil)
+				next = open(t, dir, &s.options)
 			}
 			wg.Wait()
 			v, err := db.Get(bg, []byte("k"))
@@ -173,11 +186,13 @@ func TestWaitingCallsKeepOrder(t *testing.T) {
 	}
 }
 
-func TestNoRetry(t *testing.T) {
+func TestNoRetry(t *testing.T) { eachSharing(t, testNoRetry) }
+
+func testNoRetry(t *testing.T, s sharing) {
 	for _, p := range protos {
 		t.Run(p.String(), func(t *testing.T) {
 			dir := t.TempDir()
-			leader := open(t, dir, nil)
+			leader := openAs(t, party.Leader, dir, &s.options)
 			var b party.Batch
 			for i := range 20000 {
 				b.Put(fmt.Appendf(nil, "%05d", i), make([]byte, 100))
@@ -215,7 +230,7 @@ func TestNoRetry(t *testing.T) {
 			}
 			it.Close()
 			// The handle goes on with the next leader.
-			open(t, dir, nil)
+			open(t, dir, &s.options)
 			must(t, db.Put(bg, []byte("k"), nil))
 		})
 	}
@@ -223,9 +238,9 @@ func TestNoRetry(t *testing.T) {
 
 func TestSnapshotLost(t *testing.T) {
 	dir := t.TempDir()
-	leader := open(t, dir, nil)
+	leader := openAs(t, party.Leader, dir, &bySockets.options)
 	fill(t, leader, 10)
-	guest := open(t, dir, nil)
+	guest := open(t, dir, &bySockets.options)
 	var snaps []*party.Snapshot
 	for _, db := range []*party.DB{leader, guest} {
 		s, err := db.Snapshot(bg)
@@ -251,9 +266,139 @@ func TestSnapshotLost(t *testing.T) {
 	must(t, s.Close())
 }
 
+// Property: what a member began does not end with the leader: snapshots and
+// iterators go on reading their one state, the right to write alone stays, and
+// calls do not fail, with Options.NoRetry neither.
+func TestMembersOutliveLeader(t *testing.T) {
+	needMemory(t)
+	dir := t.TempDir()
+	leader := openAs(t, party.Leader, dir, nil)
+	keys := fill(t, leader, 1000)
+	member := openAs(t, party.Member, dir, &party.Options{NoRetry: true})
+	snap, err := member.Snapshot(bg)
+	must(t, err)
+	defer snap.Close()
+	iterators := []*party.Iterator{
+		member.Iterator(bg, party.IteratorOptions{}),
+		member.Iterator(bg, party.IteratorOptions{OneState: true, Reverse: true}),
+		snap.Iterator(bg, party.IteratorOptions{}),
+	}
+	seen := make([][]string, len(iterators))
+	read := func(most int) {
+		t.Helper()
+		for i, it := range iterators {
+			for n := 0; n < most && it.Next(); n++ {
+				seen[i] = append(seen[i], string(it.Key()))
+			}
+			must(t, it.Err())
+		}
+	}
+	read(10)
+	x, err := member.Begin(bg)
+	must(t, err)
+	must(t, leader.Close())
+	var b party.Batch
+	for _, k := range keys[500:] {
+		b.Delete([]byte(k))
+	}
+	must(t, x.Commit(bg, &b))
+	waitRole(t, member, party.Leader)
+	must(t, member.CompactRange(bg, party.Range{})) // what is deleted goes for good
+	read(len(keys))
+	slices.Reverse(seen[1])
+	for i, it := range iterators {
+		if !slices.Equal(seen[i], keys) {
+			t.Errorf("iterator %d: %d entries, want %d", i, len(seen[i]), len(keys))
+		}
+		must(t, it.Close())
+	}
+	if got := all(t, snap, party.IteratorOptions{}); len(got) != len(keys) {
+		t.Errorf("%d entries in the snapshot, want %d", len(got), len(keys))
+	}
+	if got := all(t, member, party.IteratorOptions{}); len(got) != 500 {
+		t.Errorf("%d entries, want 500", len(got))
+	}
+}
+
+// Property: a handle can be closed while its writes wait for another that writes
+// alone, or for a leader that does not come; they fail with ErrClosed.
+func TestCloseEndsWaits(t *testing.T) {
+	needMemory(t)
+	closeWhile := func(t *testing.T, db *party.DB, writes chan error, n int) {
+		t.Helper()
+		closed := make(chan error, 1)
+		go func() { closed <- db.Close() }()
+		select {
+		case err := <-closed:
+			must(t, err)
+		case <-time.After(10 * time.Second):
+			t.Fatal("Close waits")
+		}
+		for range n {
+			wantErr(t, "put", <-writes, party.ErrClosed)
+		}
+	}
+	for _, role := range []party.Role{party.Member, party.Leader} {
+		t.Run("beside an exclusive/"+role.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			leader := openAs(t, party.Leader, dir, nil)
+			db := openAs(t, party.Member, dir, nil)
+			if role == party.Leader {
+				leader, db = db, leader
+			}
+			x, err := leader.Begin(bg)
+			must(t, err)
+			defer x.Discard()
+			writes := make(chan error)
+			for range 10 {
+				go func() { writes <- db.Put(bg, []byte("k"), nil) }()
+			}
+			select {
+			case err := <-writes:
+				t.Fatalf("a write did not wait: %v", err)
+			case <-time.After(50 * time.Millisecond):
+			}
+			closeWhile(t, db, writes, 10)
+		})
+	}
+	t.Run("about to lead beside an exclusive", func(t *testing.T) {
+		dir := t.TempDir()
+		leader := openAs(t, party.Leader, dir, nil)
+		db, other := openAs(t, party.Member, dir, nil), openAs(t, party.Member, dir, &party.Options{Lead: party.LeadNever})
+		x, err := other.Begin(bg)
+		must(t, err)
+		defer x.Discard()
+		must(t, leader.Close())
+		time.Sleep(50 * time.Millisecond)
+		closeWhile(t, db, nil, 0)
+	})
+	t.Run("without a leader", func(t *testing.T) {
+		dir := t.TempDir()
+		leader := openAs(t, party.Leader, dir, &party.Options{WriteBuffer: 1 << 16})
+		db := openAs(t, party.Member, dir, &party.Options{WriteBuffer: 1 << 16, Lead: party.LeadNever})
+		must(t, leader.Close())
+		writes := make(chan error)
+		var n atomic.Int32
+		go func() {
+			for {
+				if err := db.Put(bg, []byte("k"), make([]byte, 1000)); err != nil {
+					writes <- err
+					return
+				}
+				n.Add(1)
+			}
+		}()
+		for last := int32(-1); last != n.Load() || last == 0; time.Sleep(50 * time.Millisecond) {
+			last = n.Load()
+		}
+		closeWhile(t, db, writes, 1)
+	})
+}
+
 func TestExclusiveLost(t *testing.T) {
 	dir := t.TempDir()
-	leader, guest := open(t, dir, nil), open(t, dir, nil)
+	leader := openAs(t, party.Leader, dir, &bySockets.options)
+	guest := open(t, dir, &bySockets.options)
 	x, err := guest.Begin(bg)
 	must(t, err)
 	must(t, leader.Close())
@@ -285,25 +430,33 @@ func (r *roles) get() []party.Role {
 }
 
 func TestOnRole(t *testing.T) {
-	dir := t.TempDir()
-	var a, b roles
-	first := open(t, dir, &party.Options{OnRole: a.add})
-	second := open(t, dir, &party.Options{OnRole: b.add})
-	must(t, first.Close())
-	until(t, "the lead", func() bool { return second.Role() == party.Leader })
-	must(t, second.Close())
-	wantA := []party.Role{party.Leader, party.Closed}
-	wantB := []party.Role{party.Guest, party.Electing, party.Leader, party.Closed}
-	until(t, "first's roles", func() bool { return slices.Equal(a.get(), wantA) })
-	until(t, "second's roles", func() bool { return slices.Equal(b.get(), wantB) })
+	eachSharing(t, func(t *testing.T, s sharing) {
+		dir := t.TempDir()
+		var a, b roles
+		first := openAs(t, party.Leader, dir, s.with(party.Options{OnRole: a.add}))
+		second := open(t, dir, s.with(party.Options{OnRole: b.add}))
+		must(t, first.Close())
+		waitRole(t, second, party.Leader)
+		must(t, second.Close())
+		wantA := []party.Role{party.Leader, party.Closed}
+		wantB := []party.Role{party.Guest, party.Electing, party.Leader, party.Closed}
+		if s.memory() {
+			wantA = []party.Role{party.Member, party.Leader, party.Closed}
+			wantB = wantA
+		}
+		until(t, "first's roles", func() bool { return slices.Equal(a.get(), wantA) })
+		until(t, "second's roles", func() bool { return slices.Equal(b.get(), wantB) })
+	})
 }
 
 // Property: LeadFirst comes to lead though another led before, and no call of
 // anybody fails meanwhile.
-func TestHandOver(t *testing.T) {
+func TestHandOver(t *testing.T) { eachSharing(t, testHandOver) }
+
+func testHandOver(t *testing.T, s sharing) {
 	dir := t.TempDir()
-	leader := open(t, dir, nil)
-	others := []*party.DB{leader, open(t, dir, nil), open(t, dir, nil)}
+	leader := openAs(t, party.Leader, dir, &s.options)
+	others := []*party.DB{leader, open(t, dir, &s.options), open(t, dir, &s.options), open(t, dir, &bySockets.options)}
 	ctx, cancel := context.WithCancel(bg)
 	var wg sync.WaitGroup
 	for i, db := range others {
@@ -321,60 +474,131 @@ func TestHandOver(t *testing.T) {
 			}
 		}()
 	}
-	host := open(t, dir, &party.Options{Lead: party.LeadFirst})
-	until(t, "the lead", func() bool { return host.Role() == party.Leader })
-	until(t, "guests", func() bool { return leader.Role() == party.Guest })
+	host := open(t, dir, s.with(party.Options{Lead: party.LeadFirst}))
+	waitRole(t, host, party.Leader)
+	waitRole(t, leader, s.beside)
 	time.Sleep(20 * time.Millisecond) // some calls more
 	cancel()
 	wg.Wait()
 	// A second one does not take it away: they are alike.
-	open(t, dir, &party.Options{Lead: party.LeadFirst})
+	open(t, dir, s.with(party.Options{Lead: party.LeadFirst}))
+	time.Sleep(50 * time.Millisecond)
 	if host.Role() != party.Leader {
 		t.Errorf("role %v, want leader", host.Role())
 	}
 }
 
 func TestLeadNever(t *testing.T) {
-	dir := t.TempDir()
-	ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
-	defer cancel()
-	_, err := party.Open(ctx, dir, &party.Options{Lead: party.LeadNever})
-	wantErr(t, "open without a leader", err, context.DeadlineExceeded)
-	opened := make(chan *party.DB)
-	go func() {
-		db, err := party.Open(bg, dir, &party.Options{Lead: party.LeadNever})
-		if err != nil {
-			t.Error(err)
+	eachSharing(t, func(t *testing.T, s sharing) {
+		dir := t.TempDir()
+		never := s.with(party.Options{Lead: party.LeadNever})
+		ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
+		defer cancel()
+		_, err := party.Open(ctx, dir, never)
+		wantErr(t, "open without a leader", err, context.DeadlineExceeded)
+		opened := make(chan *party.DB)
+		go func() {
+			db, err := party.Open(bg, dir, never)
+			if err != nil {
+				t.Error(err)
+			}
+			opened <- db
+		}()
+		leader := openAs(t, party.Leader, dir, &s.options)
+		db := <-opened
+		defer db.Close()
+		if !s.memory() {
+			waitRole(t, db, party.Guest)
+			return
 		}
-		opened <- db
-	}()
-	open(t, dir, nil)
-	db := <-opened
-	defer db.Close()
-	if db.Role() != party.Guest {
-		t.Errorf("role %v, want guest", db.Role())
-	}
+		// It may have been the new leader's guest for a moment; it stays a member
+		// when that has gone, and can be the first of the next.
+		waitRole(t, db, party.Member)
+		must(t, leader.Close())
+		must(t, db.Put(bg, []byte("k"), []byte("v")))
+		time.Sleep(50 * time.Millisecond)
+		if db.Role() != party.Member {
+			t.Errorf("role %v, want member", db.Role())
+		}
+		next := openAs(t, party.Leader, dir, nil)
+		if v, err := next.Get(bg, []byte("k")); err != nil || string(v) != "v" {
+			t.Errorf("get: %q, %v", v, err)
+		}
+		must(t, db.CompactRange(bg, party.Range{})) // the leader does it
+	})
 }
 
 func TestReadOnly(t *testing.T) {
+	eachSharing(t, testReadOnly)
+	check := func(t *testing.T, db *party.DB, role party.Role) {
+		t.Helper()
+		checkReader(t, db)
+		waitRole(t, db, role)
+	}
+	// Property: members that only read read on when the others have gone.
+	t.Run("members left alone", func(t *testing.T) {
+		needMemory(t)
+		dir := t.TempDir()
+		ro := &party.Options{ReadOnly: true}
+		leader := openAs(t, party.Leader, dir, nil)
+		must(t, leader.Put(bg, []byte("k"), []byte("v")))
+		reader := openAs(t, party.Member, dir, ro)
+		check(t, reader, party.Member)
+		must(t, leader.Close())
+		check(t, reader, party.Member)
+		check(t, open(t, dir, ro), party.Member)
+		writer := openAs(t, party.Leader, dir, nil)
+		must(t, writer.Put(bg, []byte("l"), []byte("v")))
+		if v, err := reader.Get(bg, []byte("l")); err != nil || string(v) != "v" {
+			t.Errorf("get: %q, %v", v, err)
+		}
+		check(t, reader, party.Member)
+	})
+	// Property: who reads without any members makes way for one.
+	t.Run("no member at first", func(t *testing.T) {
+		needMemory(t)
+		dir := t.TempDir()
+		ro := &party.Options{ReadOnly: true}
+		first := open(t, dir, nil)
+		must(t, first.Put(bg, []byte("k"), []byte("v")))
+		must(t, first.Close())
+		reader := openAs(t, party.Reading, dir, ro)
+		check(t, reader, party.Reading)
+		second := openAs(t, party.Guest, dir, ro)
+		check(t, second, party.Guest)
+		writer := openAs(t, party.Leader, dir, nil)
+		check(t, reader, party.Member)
+		check(t, second, party.Member)
+		if st, err := writer.Status(bg); err != nil || len(st.Members) != 3 {
+			t.Errorf("status: %+v, %v", st, err)
+		}
+	})
+}
+
+func checkReader(t *testing.T, db *party.DB) {
+	t.Helper()
+	if v, err := db.Get(bg, []byte("k")); err != nil || string(v) != "v" {
+		t.Errorf("get: %q, %v", v, err)
+	}
+	wantErr(t, "put", db.Put(bg, []byte("k"), nil), party.ErrReadOnly)
+	wantErr(t, "delete", db.Delete(bg, []byte("k")), party.ErrReadOnly)
+	wantErr(t, "clear", db.Clear(bg, party.ClearOptions{}), party.ErrReadOnly)
+	_, err := db.Begin(bg)
+	wantErr(t, "begin", err, party.ErrReadOnly)
+}
+
+func testReadOnly(t *testing.T, s sharing) {
 	dir := t.TempDir()
-	leader := open(t, dir, nil)
+	leader := openAs(t, party.Leader, dir, &s.options)
 	must(t, leader.Put(bg, []byte("k"), []byte("v")))
-	ro := &party.Options{ReadOnly: true}
+	ro := &party.Options{ReadOnly: true, Sockets: true}
 	guest := open(t, dir, ro)
 	check := func(db *party.DB, role party.Role) {
 		t.Helper()
-		if v, err := db.Get(bg, []byte("k")); err != nil || string(v) != "v" {
-			t.Errorf("get: %q, %v", v, err)
-		}
+		checkReader(t, db)
 		if db.Role() != role {
 			t.Errorf("role %v, want %v", db.Role(), role)
 		}
-		wantErr(t, "put", db.Put(bg, []byte("k"), nil), party.ErrReadOnly)
-		wantErr(t, "delete", db.Delete(bg, []byte("k")), party.ErrReadOnly)
-		wantErr(t, "clear", db.Clear(bg, party.ClearOptions{}), party.ErrReadOnly)
-		_, err := db.Begin(bg)
-		wantErr(t, "begin", err, party.ErrReadOnly)
 	}
 	check(guest, party.Guest)
 	must(t, leader.Close())
@@ -384,8 +608,7 @@ func TestReadOnly(t *testing.T) {
 	check(second, party.Guest)
 
 	// Who may write takes over, and the readers follow.
-	writer := open(t, dir, nil)
-	until(t, "the lead", func() bool { return writer.Role() == party.Leader })
+	writer := openAs(t, party.Leader, dir, &s.options)
 	must(t, writer.Put(bg, []byte("k"), []byte("v")))
 	until(t, "guests", func() bool { return guest.Role() == party.Guest && second.Role() == party.Guest })
 	check(guest, party.Guest)
@@ -409,8 +632,9 @@ func TestOptionsAreChecked(t *testing.T) {
 func TestMaxMessage(t *testing.T) {
 	dir := t.TempDir()
 	o := &party.Options{MaxMessage: 1 << 20}
-	leader, guest := open(t, dir, o), open(t, dir, o)
-	for _, db := range []*party.DB{leader, guest} {
+	leader, member := open(t, dir, o), open(t, dir, o)
+	guest := open(t, dir, bySockets.with(*o))
+	for _, db := range []*party.DB{leader, member, guest} {
 		wantErr(t, "put", db.Put(bg, []byte("k"), make([]byte, 1<<20)), party.ErrTooLarge)
 		must(t, db.Put(bg, []byte("k"), make([]byte, 1<<20-1<<10)))
 		var b party.Batch
@@ -433,10 +657,12 @@ func TestMaxMessage(t *testing.T) {
 
 // Property: of readers that open at once one hosts the others, and a writer
 // gets in beside them.
-func TestReadersAtOnce(t *testing.T) {
+func TestReadersAtOnce(t *testing.T) { eachSharing(t, testReadersAtOnce) }
+
+func testReadersAtOnce(t *testing.T, s sharing) {
 	for range 20 {
 		dir := t.TempDir()
-		first := open(t, dir, nil)
+		first := open(t, dir, &s.options)
 		must(t, first.Put(bg, []byte("k"), []byte("v")))
 		must(t, first.Close())
 		readers := make([]*party.DB, 8)
@@ -445,7 +671,7 @@ func TestReadersAtOnce(t *testing.T) {
 			wg.Add(1)
 			go func() {
 				defer wg.Done()
-				db, err := party.Open(bg, dir, &party.Options{ReadOnly: true})
+				db, err := party.Open(bg, dir, s.with(party.Options{ReadOnly: true}))
 				if err != nil {
 					t.Error(err)
 					return
@@ -466,7 +692,7 @@ func TestReadersAtOnce(t *testing.T) {
 		if reading != 1 {
 			t.Errorf("%d handles read directly, want 1", reading)
 		}
-		writer := open(t, dir, nil)
+		writer := open(t, dir, &s.options)
 		must(t, writer.Put(bg, []byte("k"), []byte("v")))
 		for _, db := range readers {
 			must(t, db.Close())
@@ -478,23 +704,28 @@ func TestReadersAtOnce(t *testing.T) {
 // Property: handles that were all closed leave nothing behind but LevelDB's own
 // files.
 func TestNothingIsLeftBehind(t *testing.T) {
-	dir := t.TempDir()
-	leader := open(t, dir, nil)
-	for range 3 {
-		guest := open(t, dir, nil)
-		must(t, guest.Put(bg, []byte("k"), []byte("v")))
-		must(t, guest.Close())
-	}
-	until(t, "the guests' end", func() bool {
-		st, err := leader.Status(bg)
-		return err == nil && len(st.Guests) == 0
-	})
-	must(t, leader.Close())
-	entries, err := os.ReadDir(dir)
-	must(t, err)
-	for _, e := range entries {
-		if name := e.Name(); strings.HasPrefix(name, "party") || strings.HasSuffix(name, ".sock") {
-			t.Errorf("%s is left", name)
+	eachSharing(t, func(t *testing.T, s sharing) {
+		dir := t.TempDir()
+		leader := openAs(t, party.Leader, dir, &s.options)
+		for i := range 4 {
+			o := s.options
+			o.Sockets = o.Sockets || i == 3
+			other := open(t, dir, &o)
+			must(t, other.Put(bg, []byte("k"), []byte("v")))
+			must(t, other.Close())
 		}
-	}
+		until(t, "the others' end", func() bool {
+			st, err := leader.Status(bg)
+			return err == nil && len(st.Guests) == 0 && len(st.Members) < 2
+		})
+		must(t, leader.Close())
+		entries, err := os.ReadDir(dir)
+		must(t, err)
+		for _, e := range entries {
+			name := e.Name()
+			if strings.HasPrefix(name, "party") || strings.HasSuffix(name, ".sock") || strings.HasSuffix(name, ".mem") {
+				t.Errorf("%s is left", name)
+			}
+		}
+	})
 }

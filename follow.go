@@ -22,7 +22,11 @@ func (db *DB) follow(s *seat) (wait time.Duration) {
 			}
 		}
 		db.link, db.peer, db.greeted, db.blocked = s.link, s.peer, s.hello, nil
-		db.changeLocked(Guest)
+		if db.local.Load() == nil {
+			db.changeLocked(Guest)
+		} else {
+			db.wakeLocked() // a member, for what only the leader can do
+		}
 	}
 	db.mu.Unlock()
 	s.link.Flush()
@@ -36,7 +40,9 @@ func (db *DB) follow(s *seat) (wait time.Duration) {
 	}
 	db.mu.Lock()
 	db.link = nil
-	db.changeLocked(Electing)
+	if db.local.Load() == nil {
+		db.changeLocked(Electing)
+	}
 	if db.o.NoRetry {
 		db.failWaiting(ErrConnectionLost)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/levelparty/party/internal/leader"
+	"github.com/levelparty/party/internal/lsm"
 	"github.com/levelparty/party/internal/store"
 	"github.com/levelparty/party/internal/wire"
 )
@@ -40,8 +41,13 @@ type Iterator struct {
 	err    error
 	closed bool
 	keep   []byte // memory for key, when it outlives its source
+	steps  uint   // that Next has made in the short way
 	source source
 }
+
+// checkSteps is after how many entries an iterator looks whether its context, or
+// its handle, has ended.
+const checkSteps = 64
 
 // standing is where an iterator is with respect to the entries.
 type standing uint8
@@ -55,7 +61,7 @@ const (
 // source is what an iterator reads from, until its leader is gone.
 type source struct {
 	// Either: the database itself.
-	local  store.Iterator
+	local  *lsm.Iterator
 	leader *leader.Leader
 	// Or: a link, a chunk at a time.
 	cursor  wire.Cursor
@@ -104,6 +110,20 @@ func (it *Iterator) Seek(key []byte) bool {
 
 // Next goes to the next entry: the first, if the iterator is new.
 func (it *Iterator) Next() bool {
+	// The usual case without its detours. Whether it should end is looked at from
+	// time to time.
+	if l := it.source.local; l != nil && it.stands == on && it.left < 0 && !it.o.Reverse && it.steps%checkSteps != 0 {
+		it.steps++
+		if l.Next() {
+			it.key, it.value = l.Key(), l.Value()
+			return true
+		}
+		if l.Err() == nil {
+			it.stands = behind
+			return false
+		}
+	}
+	it.steps = 1
 	switch it.stands {
 	case before:
 		return it.First()
@@ -257,19 +277,7 @@ func (it *Iterator) goOn(err error) bool {
 		<-was.link.Down()
 		return it.db.unlinked(it.ctx, was.link) == nil
 	}
-	for {
-		it.db.mu.Lock()
-		h, changed := it.db.hosting, it.db.changed
-		it.db.mu.Unlock()
-		if h == nil || h.Leader != was.leader {
-			return true
-		}
-		select {
-		case <-changed:
-		case <-it.ctx.Done():
-			return false
-		}
-	}
+	return it.db.leaves(it.ctx, was.leader) == nil
 }
 
 // open makes a source if there is none. It reports whether it did.
@@ -288,12 +296,12 @@ func (it *Iterator) open() (fresh bool, err error) {
 		}
 		return true, nil
 	}
-	h, link, err := it.db.way(it.ctx)
+	local, link, err := it.db.way(it.ctx)
 	if err != nil {
 		return false, err
 	}
-	if h != nil {
-		it.openLocal(h.Leader, nil)
+	if local != nil {
+		it.openLocal(local, nil)
 	} else {
 		it.openRemote(link, 0)
 	}
@@ -301,7 +309,7 @@ func (it *Iterator) open() (fresh bool, err error) {
 }
 
 func (it *Iterator) openLocal(l *leader.Leader, snap store.Snapshot) {
-	it.source = source{leader: l, local: l.Iterator(it.bounds, snap)}
+	it.source = source{leader: l, local: l.Iterator(it.bounds, snap).(*lsm.Iterator)}
 }
 
 func (it *Iterator) openRemote(link *wire.Link, handle uint64) {

@@ -93,6 +93,10 @@ func (db *DB) lead(s *seat) (wait time.Duration) {
 	for _, l := range h.listeners {
 		serve(l)
 	}
+	failed := h.Failed()
+	if h.Shared() {
+		failed = nil // all members have to leave before it can be opened again
+	}
 	guard := time.NewTicker(time.Second)
 	defer guard.Stop()
 	for over := false; !over; {
@@ -101,7 +105,7 @@ func (db *DB) lead(s *seat) (wait time.Duration) {
 			over = true
 		case <-h.makeWay:
 			over, wait = true, headStart
-		case <-h.Failed():
+		case <-failed:
 			db.log.Error("a write failed; opening the database again", "path", db.dir)
 			over = true
 		case <-guard.C:
@@ -110,9 +114,13 @@ func (db *DB) lead(s *seat) (wait time.Duration) {
 	}
 
 	db.mu.Lock()
-	db.local.Store(nil)
 	db.hosting = nil
-	db.changeLocked(Electing)
+	if h.Shared() {
+		db.changeLocked(Member)
+	} else {
+		db.local.Store(nil)
+		db.changeLocked(Electing)
+	}
 	db.mu.Unlock()
 	// The sockets' names go while the lock is held, and the connections before
 	// the database does: a guest is not told that it is closed, but looks for
@@ -130,6 +138,10 @@ func (db *DB) lead(s *seat) (wait time.Duration) {
 	h.mu.Unlock()
 	cancel()
 	serving.Wait()
+	if h.Shared() {
+		h.Resign()
+		return wait
+	}
 	if err := errors.Join(h.Leader.Close(), s.door.Release()); err != nil {
 		db.log.Error("close", "path", db.dir, "reason", err)
 		if db.ctx.Err() != nil {
@@ -225,6 +237,7 @@ func (db *DB) hello() wire.Hello {
 		Program:  program(),
 		Lead:     uint8(db.o.Lead),
 		ReadOnly: db.o.ReadOnly,
+		Member:   db.local.Load() != nil,
 	}
 }
 
@@ -248,7 +261,7 @@ func (db *DB) carryOut(l *leader.Leader) (done []*wire.Call) {
 			continue
 		}
 		if c.Op == wire.OpCompact {
-			go func() { c.Finish(l.CompactRange(c.Bounds)) }()
+			go func() { c.Finish(l.CompactRange(db.ctx, c.Bounds)) }()
 			continue
 		}
 		c.Response, c.Err = db.execute(db.ctx, l, c.ID, &c.Request)
@@ -279,7 +292,7 @@ func (db *DB) execute(ctx context.Context, l *leader.Leader, id uint64, r *wire.
 		resp.Count, resp.More, err = l.Clear(ctx, store.Clear{Bounds: r.Bounds, Reverse: r.Reverse,
 			Limit: r.Limit, Sync: r.Sync, Identity: identity})
 	case wire.OpCompact:
-		err = l.CompactRange(r.Bounds)
+		err = l.CompactRange(ctx, r.Bounds)
 	case wire.OpSize:
 		resp.Count, err = l.ApproximateSize(r.Bounds)
 	case wire.OpProperty:

@@ -13,13 +13,14 @@ import (
 // Property: Go processes share a directory however long its path is.
 func TestLongPath(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("a long way/", 40))
-	leader, guest := open(t, dir, nil), open(t, dir, nil)
-	if leader.Role() != party.Leader || guest.Role() != party.Guest {
-		t.Fatalf("roles %v and %v", leader.Role(), guest.Role())
-	}
-	must(t, guest.Put(bg, []byte("k"), []byte("v")))
-	must(t, leader.Close())
-	if v, err := guest.Get(bg, []byte("k")); err != nil || string(v) != "v" {
-		t.Errorf("got %q, %v", v, err)
-	}
+	eachSharing(t, func(t *testing.T, s sharing) {
+		leader := openAs(t, party.Leader, dir, &s.options)
+		other := openAs(t, s.beside, dir, &s.options)
+		must(t, other.Put(bg, []byte("k"), []byte("v")))
+		must(t, leader.Close())
+		if v, err := other.Get(bg, []byte("k")); err != nil || string(v) != "v" {
+			t.Errorf("got %q, %v", v, err)
+		}
+		must(t, other.Close())
+	})
 }

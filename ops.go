@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/leader"
+	"github.com/levelparty/party/internal/lsm"
 	"github.com/levelparty/party/internal/store"
 	"github.com/levelparty/party/internal/wire"
 )
@@ -197,6 +199,11 @@ func (db *DB) CompactRange(ctx context.Context, r Range) error {
 // ApproximateSize returns how many bytes the tables of r take, roughly. What
 // was written lately is in no table yet.
 func (db *DB) ApproximateSize(ctx context.Context, r Range) (int64, error) {
+	if l := db.local.Load(); l != nil && ctx.Err() == nil {
+		if n, err := l.ApproximateSize(r.bounds()); err == nil || !errors.Is(err, store.ErrClosed) {
+			return n, opError("size", err)
+		}
+	}
 	resp, err := db.call(ctx, wire.Request{Op: wire.OpSize, Bounds: r.bounds()})
 	return resp.Count, opError("size", err)
 }
@@ -210,13 +217,7 @@ func (db *DB) Property(ctx context.Context, name string) (string, error) {
 
 // PropertyNames returns the names that Property knows. N stands for a level's
 // number.
-func PropertyNames() []string {
-	return []string{
-		"leveldb.num-files-at-level{N}", "leveldb.stats", "leveldb.compcount", "leveldb.iostats",
-		"leveldb.writedelay", "leveldb.sstables", "leveldb.blockpool", "leveldb.cachedblock",
-		"leveldb.openedtables", "leveldb.alivesnaps", "leveldb.aliveiters",
-	}
-}
+func PropertyNames() []string { return slices.Clone(lsm.PropertyNames) }
 
 // call sends a request to the leader and waits for its answer, over as many
 // leaders as it takes. If this handle leads, it carries the request out.
@@ -243,7 +244,7 @@ func (db *DB) call(ctx context.Context, r wire.Request) (wire.Response, error) {
 			resp, err := db.execute(ctx, h.Leader, 0, &r)
 			if errors.Is(err, store.ErrClosed) {
 				// It was given up; the next change of role follows.
-				if db.leaves(ctx, h) != nil {
+				if db.leaves(ctx, h.Leader) != nil {
 					return resp, db.waited(ctx, start)
 				}
 				continue
@@ -279,13 +280,13 @@ func (db *DB) call(ctx context.Context, r wire.Request) (wire.Response, error) {
 	}
 }
 
-// leaves waits until h is no longer what this handle does.
-func (db *DB) leaves(ctx context.Context, h *hosting) error {
+// leaves waits until l is no longer the handle's own way to the database.
+func (db *DB) leaves(ctx context.Context, l *leader.Leader) error {
 	for {
 		db.mu.Lock()
-		now, changed := db.hosting, db.changed
+		now, changed := db.local.Load(), db.changed
 		db.mu.Unlock()
-		if now != h {
+		if now != l {
 			return nil
 		}
 		select {
@@ -316,19 +317,21 @@ func (db *DB) waited(ctx context.Context, start time.Time) error {
 
 // way returns how the database is reached now: exactly one of the results is
 // not nil. It waits while there is no way.
-func (db *DB) way(ctx context.Context) (*hosting, *wire.Link, error) {
+func (db *DB) way(ctx context.Context) (*leader.Leader, *wire.Link, error) {
 	start := time.Now()
 	for {
 		db.mu.Lock()
-		role, h, link, blocked, changed := db.role, db.hosting, db.link, db.blocked, db.changed
+		role, local, link, blocked, changed := db.role, db.local.Load(), db.link, db.blocked, db.changed
 		db.mu.Unlock()
 		switch {
 		case role == Closed:
 			return nil, nil, ErrClosed
 		case blocked != nil:
 			return nil, nil, blocked
-		case h != nil || link != nil:
-			return h, link, nil
+		case local != nil:
+			return local, nil, nil
+		case link != nil:
+			return nil, link, nil
 		}
 		select {
 		case <-changed:

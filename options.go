@@ -9,8 +9,8 @@ import (
 
 // Options configures Open. The zero value, and nil, are good for most uses.
 //
-// The fields from Cache on configure the database itself and act in the
-// process that leads; a guest's are kept for the day it leads.
+// The fields from Cache on configure the database itself and act in each process
+// that has it open itself; a guest's are kept for the day it has.
 type Options struct {
 	// ReadOnly makes the handle refuse writes with ErrReadOnly. If another
 	// process leads, the handle is its guest; if none does, the database is
@@ -35,6 +35,12 @@ type Options struct {
 	// iterator resumes behind the last key it returned, on a new snapshot.
 	NoRetry bool
 
+	// Sockets makes the handle reach a leader through its socket, and lead alone
+	// where nobody does, as on systems on which processes cannot share memory.
+	// While it leads so, all others are its guests. By default a handle is a
+	// member where that is possible: it reads and writes the database itself.
+	Sockets bool
+
 	// LockTimeout bounds how long calls wait while a process that speaks none
 	// of the socket protocols holds LevelDB's lock; they then fail with
 	// ErrLocked. Default 5 seconds; negative: as long as the call's context
@@ -54,8 +60,10 @@ type Options struct {
 	// was ended for breaking the protocol. Default: nothing is logged.
 	Logger *slog.Logger
 
-	// Cache is the memory for uncompressed blocks, in bytes, in the process that
-	// leads. Default 32 MiB, of which only what is read is used; negative: none.
+	// Cache is the memory for blocks of compressed tables, uncompressed, in bytes,
+	// in each process that has the database open itself. What is not compressed
+	// is read where the system has mapped it, which all processes share. Default
+	// 8 MiB, of which only what is read is used; negative: none.
 	Cache int
 
 	// WriteBuffer is how much is gathered in memory before a table is written,
@@ -71,8 +79,18 @@ type Options struct {
 	// absent keys and cost memory.
 	BloomBits int
 
-	// MaxOpenFiles bounds the table files kept open. Default 500.
+	// MaxOpenFiles bounds the tables kept open. Where they can be mapped they need
+	// no descriptors. Default 4096.
 	MaxOpenFiles int
+
+	// Retention is how much of the logs is kept for Watch beyond what the
+	// database itself needs, in bytes. Default 16 MiB; negative: none. The
+	// leader's counts.
+	Retention int64
+
+	// VerifyChecksums checks every block that is read against its checksum. By
+	// default only the indexes and filters of tables are, when they are opened.
+	VerifyChecksums bool
 
 	// only, if set, are the protocols by which the handle looks for a leader. For
 	// tests.

@@ -9,8 +9,12 @@ const (
 	// Electing: the handle has lost its leader, or has none yet, and looks for
 	// one. Calls wait.
 	Electing Role = iota
-	// Leader: the handle has the database open and hosts the sockets.
+	// Leader: the handle has the database open itself, writes its tables, and
+	// hosts the sockets.
 	Leader
+	// Member: the handle has the database open itself, through shared memory,
+	// beside the leader.
+	Member
 	// Guest: the handle reaches the database through a socket.
 	Guest
 	// Reading: the handle has opened the database directly, only to read, for
@@ -27,6 +31,8 @@ func (r Role) String() string {
 		return "electing"
 	case Leader:
 		return "leader"
+	case Member:
+		return "member"
 	case Guest:
 		return "guest"
 	case Reading:

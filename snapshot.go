@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/levelparty/party/internal/leader"
+	"github.com/levelparty/party/internal/lsm"
 	"github.com/levelparty/party/internal/store"
 	"github.com/levelparty/party/internal/wire"
 )
@@ -32,16 +33,16 @@ type Snapshot struct {
 // cannot: ErrNotSupported.
 func (db *DB) Snapshot(ctx context.Context) (*Snapshot, error) {
 	for {
-		h, link, err := db.way(ctx)
+		local, link, err := db.way(ctx)
 		if err != nil {
 			return nil, opError("snapshot", err)
 		}
 		s := &Snapshot{db: db, done: make(chan struct{})}
 		switch {
-		case h != nil:
-			s.leader = h.Leader
-			if s.state, err = h.Leader.Snapshot(); errors.Is(err, store.ErrClosed) {
-				if err = db.leaves(ctx, h); err == nil {
+		case local != nil:
+			s.leader = local
+			if s.state, err = local.Snapshot(); errors.Is(err, store.ErrClosed) {
+				if err = db.leaves(ctx, local); err == nil {
 					continue
 				}
 			}
@@ -143,6 +144,15 @@ func (s *Snapshot) GetMany(ctx context.Context, keys [][]byte) ([][]byte, error)
 	}
 	r, err := s.do(ctx, wire.Request{Op: wire.OpGetMany, Keys: keys})
 	return r.Values, opError("get many", err)
+}
+
+// Seq returns the sequence number of the last write in the state, 0 if it is not
+// known: to a guest.
+func (s *Snapshot) Seq() uint64 {
+	if state, ok := s.state.(*lsm.Snapshot); ok {
+		return uint64(state.Seq())
+	}
+	return 0
 }
 
 // Iterator visits the entries of the snapshot. It must be closed.

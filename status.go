@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/levelparty/party/internal/leader"
 	"github.com/levelparty/party/internal/vfs"
 	"github.com/levelparty/party/internal/wire"
 )
@@ -19,10 +20,12 @@ type Status struct {
 	Role     Role      `json:"role"`               // of this handle
 	Since    time.Time `json:"since"`              // when it took that role
 	Protocol string    `json:"protocol,omitempty"` // by which a guest reaches the leader
+	Apart    string    `json:"apart,omitempty"`    // why this handle shares no memory
 	Leader   Process   `json:"leader"`
-	Guests   []Process `json:"guests,omitempty"` // not known of a Node leader
-	Levels   []Level   `json:"levels,omitempty"` // likewise
-	Bytes    int64     `json:"bytes"`            // of all files in the directory
+	Members  []Process `json:"members,omitempty"` // that share memory, the leader among them
+	Guests   []Process `json:"guests,omitempty"`  // not known of a Node leader
+	Levels   []Level   `json:"levels,omitempty"`  // likewise
+	Bytes    int64     `json:"bytes"`             // of all files in the directory
 }
 
 // Process is one process that has the database open. What is not known is zero.
@@ -47,18 +50,22 @@ func (db *DB) Status(ctx context.Context) (Status, error) {
 }
 
 func (db *DB) status(ctx context.Context) (s Status, err error) {
-	h, link, err := db.way(ctx)
-	switch {
-	case err != nil:
+	local, link, err := db.way(ctx)
+	if err != nil {
 		return s, err
+	}
+	db.mu.Lock()
+	h, toLeader := db.hosting, db.link
+	db.mu.Unlock()
+	switch {
 	case h != nil:
 		s = h.status()
-	case link.Proto() == wire.Party:
+	case toLeader != nil && toLeader.Proto() == wire.Party:
 		var r wire.Response
-		r, err = link.Do(ctx, wire.Request{Op: wire.OpStatus})
+		r, err = toLeader.Do(ctx, wire.Request{Op: wire.OpStatus})
 		if errors.Is(err, ErrConnectionLost) && !db.o.NoRetry {
-			<-link.Down()
-			if err = db.unlinked(ctx, link); err == nil {
+			<-toLeader.Down()
+			if err = db.unlinked(ctx, toLeader); err == nil {
 				return db.status(ctx)
 			}
 		}
@@ -68,9 +75,14 @@ func (db *DB) status(ctx context.Context) (s Status, err error) {
 		if err = json.Unmarshal(r.Value, &s); err != nil {
 			return s, fmt.Errorf("leader's status: %w: %w", ErrCorrupted, err)
 		}
+	case local != nil:
+		s = db.ownStatus(local)
 	}
 	db.mu.Lock()
 	s.Path, s.Role, s.Since = db.dir, db.role, db.since
+	if db.apart != nil && local == nil {
+		s.Apart = db.apart.Error()
+	}
 	if link != nil {
 		s.Protocol = link.Proto().String()
 		if link.Proto() != wire.Party {
@@ -97,6 +109,9 @@ func (h *hosting) status() Status {
 	}}
 	h.mu.Lock()
 	for _, g := range h.guests {
+		if g.hello.Member {
+			continue
+		}
 		p := Process{PID: g.peer.PID, Program: g.hello.Program, Protocol: g.proto.String(), Since: g.since}
 		if p.PID == 0 {
 			p.PID = g.hello.PID
@@ -108,12 +123,33 @@ func (h *hosting) status() Status {
 	}
 	h.mu.Unlock()
 	slices.SortFunc(s.Guests, func(a, b Process) int { return a.Since.Compare(b.Since) })
-	levels, err := h.Levels()
-	if err != nil {
-		h.db.log.Warn("levels", "reason", err)
-	}
-	for i, l := range levels {
-		s.Levels = append(s.Levels, Level{Level: i, Tables: l.Tables, Bytes: l.Bytes})
-	}
+	h.db.addOwn(&s, h.Leader)
 	return s
+}
+
+// ownStatus is what a member knows.
+func (db *DB) ownStatus(l *leader.Leader) (s Status) {
+	for _, m := range l.Members() {
+		if m.Leader {
+			s.Leader = Process{PID: m.PID, Program: m.Program, Since: m.Since}
+		}
+	}
+	db.addOwn(&s, l)
+	return s
+}
+
+// addOwn adds what the database itself tells.
+func (db *DB) addOwn(s *Status, l *leader.Leader) {
+	if l.Shared() {
+		for _, m := range l.Members() {
+			s.Members = append(s.Members, Process{PID: m.PID, Program: m.Program, Since: m.Since})
+		}
+	}
+	levels, err := l.Levels()
+	if err != nil {
+		db.log.Warn("levels", "reason", err)
+	}
+	for i, level := range levels {
+		s.Levels = append(s.Levels, Level{Level: i, Tables: level.Tables, Bytes: level.Bytes})
+	}
 }

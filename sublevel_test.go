@@ -83,7 +83,7 @@ func openTemp(t *testing.T) *party.DB {
 func asLeaderAndGuest(t *testing.T, test func(t *testing.T, db *party.DB)) {
 	t.Run("leader", func(t *testing.T) { test(t, openTemp(t)) })
 	t.Run("guest", func(t *testing.T) {
-		guest, err := party.Open(t.Context(), openTemp(t).Path(), &party.Options{Lead: party.LeadNever})
+		guest, err := party.Open(t.Context(), openTemp(t).Path(), &party.Options{Lead: party.LeadNever, Sockets: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,10 +23,13 @@ var childRoles map[string]func(args []string) error
 
 func init() {
 	childRoles = map[string]func([]string) error{
-		"serve":    serveChild,
-		"work":     workChild,
-		"failover": failoverChild,
-		"guests":   guestsChild,
+		"serve":  serveChild,
+		"fill":   fillChild,
+		"work":   workChild,
+		"take":   takeChild,
+		"guests": guestsChild,
+		"member": memberChild,
+		"load":   loadChild,
 	}
 }
 

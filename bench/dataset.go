@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -45,35 +46,63 @@ func (v values) at(i int) []byte {
 	return v[at : at+valueSize : at+valueSize]
 }
 
-// template returns a LevelDB directory that holds keys keys, put in random order
-// and compacted as LevelDB does of itself, so that its levels have the sizes
-// that a database in use has. It is made once; who wants to change it uses a
-// copy.
-func (b *bench) template(keys int) (string, error) {
-	dir := filepath.Join(b.tmp, fmt.Sprintf("template-%d", keys))
+// template returns a directory that holds keys keys, put in random order by the
+// named peer in a process of its own, and, of LevelDB, compacted as that does of
+// itself, so that its levels have the sizes that a database in use has. It is
+// made once; who wants to change it uses a copy.
+func (b *bench) template(peer string, keys int) (string, error) {
+	dir := filepath.Join(b.tmp, fmt.Sprintf("template-%s-%d", peer, keys))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	progress("a database of %d keys", keys)
-	err := withLevel(dir, func(db *leveldb.DB) error {
-		var batch leveldb.Batch
-		v := newValues(1)
-		for n, i := range rand.New(rand.NewPCG(1, 1)).Perm(keys) {
-			batch.Put(appendKey(nil, i), v.at(i))
-			if batch.Len() == 1000 || n == keys-1 {
-				if err := db.Write(&batch, nil); err != nil {
-					return err
-				}
-				batch.Reset()
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return "", err
+	progress("a database of %d keys by %s", keys, peer)
+	if out, err := exec.Command(b.self, "fill", peer, dir, itoa(keys)).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("fill %s: %w\n%s", dir, err, out)
 	}
-	// What the log held is in a table after the next open.
-	return dir, withLevel(dir, untilCompacted)
+	return dir, nil
+}
+
+// fillChild makes a database: fill PEER DIR KEYS.
+func fillChild(args []string) (err error) {
+	if len(args) != 3 {
+		return errors.New("usage: fill PEER DIR KEYS")
+	}
+	p, err := findGoPeer(args[0])
+	if err != nil {
+		return err
+	}
+	keys, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(args[1], 0o700); err != nil {
+		return err
+	}
+	c, err := p.connect(args[1], job{Op: opFill, InFlight: 1})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(fill(c, keys), c.close()); err != nil || p.settle == nil {
+		return err
+	}
+	return p.settle(args[1])
+}
+
+// fill puts keys keys, in random order.
+func fill(c client, keys int) error {
+	order := rand.New(rand.NewPCG(1, 1)).Perm(keys)
+	v := newValues(1)
+	for len(order) > 0 {
+		n := min(1000, len(order))
+		err := c.batch(n, func(i int) (key, value []byte) {
+			return appendKey(nil, order[i]), v.at(order[i])
+		})
+		if err != nil {
+			return err
+		}
+		order = order[n:]
+	}
+	return nil
 }
 
 func withLevel(dir string, use func(*leveldb.DB) error) error {
@@ -101,10 +130,11 @@ func untilCompacted(db *leveldb.DB) error {
 	return errors.New("compaction does not end")
 }
 
-// copyTemplate makes dir a database of keys keys. It is on disk when
-// copyTemplate returns, so that no sync that is measured later pays for it.
-func (b *bench) copyTemplate(dir string, keys int) error {
-	from, err := b.template(keys)
+// copyTemplate makes dir a database of keys keys that the named peer made. It is
+// on disk when copyTemplate returns, so that no sync that is measured later pays
+// for it.
+func (b *bench) copyTemplate(dir, peer string, keys int) error {
+	from, err := b.template(peer, keys)
 	if err != nil {
 		return err
 	}

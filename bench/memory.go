@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/levelparty/party"
@@ -33,17 +36,127 @@ func (b *bench) memory(ctx context.Context, peers []peer, r *results) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		m, err := b.memoryOf(p)
+		m, err := b.guestMemoryOf(p)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.info().name, err)
 		}
 		progress("%s: %.1f KiB resident per idle guest, %.1f collected, %.1f reachable", m.Peer, m.Resident/1024, m.Collected/1024, m.Reachable/1024)
 		r.Memory = append(r.Memory, m)
 	}
+	if !slices.Contains(peers, peer(partyPeer)) {
+		return nil
+	}
+	for _, cache := range []int{1 << 20, 32 << 20} {
+		m, err := b.memberMemoryOf(partyPeer, cache)
+		if err != nil {
+			return fmt.Errorf("member: %w", err)
+		}
+		progress("a process with a cache of %s: %s private at most, %s collected", mib(cache), mib(m.Peak), mib(m.Collected))
+		r.Members = append(r.Members, m)
+	}
 	return nil
 }
 
-func (b *bench) memoryOf(p peer) (m *guestMemory, err error) {
+// memberMemory is what a process adds to its private memory by opening a
+// database and using it, in bytes.
+type memberMemory struct {
+	Keys      int
+	Cache     int   // as configured
+	Peak      int64 // at any time, what the collector had not yet freed included
+	Collected int64 // afterwards
+}
+
+// memberMemoryOf has a process that did not make the big database, and does not
+// lead, get from it, scan it and put to it.
+func (b *bench) memberMemoryOf(p *goPeer, cache int) (m *memberMemory, err error) {
+	dir := filepath.Join(b.tmp, "member")
+	if err := p.prepare(b, dir, b.bigKeys); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	server, err := start(p.name+" server", p.server(b, dir, b.bigKeys))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, stopAll(server)) }()
+	member, err := start("member", exec.Command(b.self, "member", dir, itoa(b.bigKeys), itoa(cache)))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, stopAll(member)) }()
+	m = &memberMemory{Keys: b.bigKeys, Cache: cache}
+	return m, member.ask("go", 10*time.Minute, m)
+}
+
+// memberChild uses a database and tells what memory that took: member DIR KEYS
+// CACHE.
+func memberChild(args []string) error {
+	if len(args) != 3 {
+		return errors.New("usage: member DIR KEYS CACHE")
+	}
+	keys, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	cache, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	return serveLines(func(string) (any, error) {
+		debug.FreeOSMemory()
+		before, err := memoryOf(os.Getpid(), private)
+		if err != nil {
+			return nil, err
+		}
+		c, err := openParty(args[0], &party.Options{Cache: cache})
+		if err != nil {
+			return nil, err
+		}
+		peak := before
+		see := func() error {
+			now, err := memoryOf(os.Getpid(), private)
+			peak = max(peak, now)
+			return err
+		}
+		if err := useMember(c, keys, see); err != nil {
+			return nil, errors.Join(err, c.close())
+		}
+		debug.FreeOSMemory()
+		after, err := memoryOf(os.Getpid(), private)
+		return memberMemory{Keys: keys, Cache: cache, Peak: peak - before, Collected: after - before}, errors.Join(err, c.close())
+	})
+}
+
+// useMember makes calls of all kinds, and see in between.
+func useMember(c client, keys int, see func() error) error {
+	v := newValues(1)
+	for i := range 300_000 {
+		key := appendKey(nil, rand.IntN(keys))
+		var err error
+		if i%10 == 0 {
+			err = c.put(key, v.at(i), false)
+		} else {
+			_, err = c.get(key)
+		}
+		if err == nil && i%1000 == 0 {
+			err = see()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	n := 0
+	var seen error
+	err := c.scan(func(_, _ []byte) bool {
+		if n++; n%10_000 == 0 {
+			seen = see()
+		}
+		return seen == nil
+	})
+	return errors.Join(err, seen)
+}
+
+func (b *bench) guestMemoryOf(p peer) (m *guestMemory, err error) {
 	dir := filepath.Join(b.tmp, "memory")
 	if err := p.prepare(b, dir, b.keys); err != nil {
 		return nil, err
@@ -71,7 +184,7 @@ func (b *bench) memoryOf(p peer) (m *guestMemory, err error) {
 	}
 	time.Sleep(time.Second)
 	pid := server.cmd.Process.Pid
-	residentBefore, err := resident(pid)
+	residentBefore, err := memoryOf(pid, resident)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +194,7 @@ func (b *bench) memoryOf(p peer) (m *guestMemory, err error) {
 	}
 	guests = append(guests, many)
 	time.Sleep(time.Second)
-	residentAfter, err := resident(pid)
+	residentAfter, err := memoryOf(pid, resident)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +204,7 @@ func (b *bench) memoryOf(p peer) (m *guestMemory, err error) {
 		if err := server.ask("memory", 0, &after); err != nil {
 			return nil, err
 		}
-		collected, err := resident(pid)
+		collected, err := memoryOf(pid, resident)
 		if err != nil {
 			return nil, err
 		}
@@ -99,21 +212,6 @@ func (b *bench) memoryOf(p peer) (m *guestMemory, err error) {
 		m.Reachable = (float64(after.Heap+after.Stack) - float64(before.Heap+before.Stack)) / n
 	}
 	return m, nil
-}
-
-// resident returns the resident memory of a process, in bytes.
-func resident(pid int) (int64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, errors.New("no VmRSS")
 }
 
 // guestsChild holds idle guests: guests DIR NUMBER.
@@ -127,7 +225,7 @@ func guestsChild(args []string) error {
 	}
 	ctx := context.Background()
 	for range n {
-		db, err := party.Open(ctx, args[0], &party.Options{Lead: party.LeadNever})
+		db, err := party.Open(ctx, args[0], &party.Options{Sockets: true, Lead: party.LeadNever})
 		if err != nil {
 			return err
 		}

@@ -26,11 +26,15 @@ type peerInfo struct {
 	name  string
 	about string
 	color string // in plots
+	// alone says that one process cannot share the database with another, or is
+	// not to.
+	alone bool
 	// cannot has the workloads the peer cannot do, and why not.
 	cannot map[string]string
-	// failover is the program that takes part in suite failover, if the peer
-	// does.
-	failover func(b *bench, dir string) *exec.Cmd
+	// taker is the program that takes part in suite kill, if the peer does, and
+	// victims whom that kills.
+	taker   func(b *bench, dir string) *exec.Cmd
+	victims []victim
 	// guests is the program that holds idle handles, as the peer's part of
 	// suite memory.
 	guests func(b *bench, dir string, n int) *exec.Cmd
@@ -38,15 +42,21 @@ type peerInfo struct {
 
 // allPeers, in the order of the report.
 var allPeers = []peer{
-	goleveldbPeer,
-	partyLeaderPeer,
-	partyGuestPeer,
 	raveLevelPeer,
 	levelPartyPeer,
 	raveOnPartyPeer,
+	sqlitePeer,
+	lmdbPeer,
 	redisPeer,
 	redisLogPeer,
+	goleveldbPeer,
+	partyLeaderPeer,
+	partyGuestPeer,
+	partyPeer,
 }
+
+// usualPeers are those that are measured if none are named.
+var usualPeers = []string{"rave-level", "sqlite", "lmdb", "redis", "redis-aof", "goleveldb", "party-leader", "party"}
 
 func peerNames() (names []string) {
 	for _, p := range allPeers {
@@ -78,8 +88,11 @@ type pipeliner interface {
 type goPeer struct {
 	peerInfo
 	missing func() error
-	// files tells that dir is a LevelDB directory.
-	files bool
+	// filledBy is the peer that makes the database, in a process of its own; empty
+	// if the server does.
+	filledBy string
+	// settle is called when dir has been filled.
+	settle func(dir string) error
 	// serve opens dir for others; its result ends that. It is nil if workers
 	// need no server.
 	serve   func(dir string, keys int) (stop func() error, err error)
@@ -96,8 +109,8 @@ func (p *goPeer) available(*bench) error {
 }
 
 func (p *goPeer) prepare(b *bench, dir string, keys int) error {
-	if p.files {
-		return b.copyTemplate(dir, keys)
+	if p.filledBy != "" {
+		return b.copyTemplate(dir, p.filledBy, keys)
 	}
 	return os.Mkdir(dir, 0o700)
 }
@@ -110,7 +123,12 @@ func (p *goPeer) server(b *bench, dir string, keys int) *exec.Cmd {
 }
 
 func (p *goPeer) worker(b *bench, dir, job string) *exec.Cmd {
-	return exec.Command(b.self, "work", p.name, dir, job)
+	return p.command(b, "work", dir, job)
+}
+
+// command is a child of the peer in a role.
+func (p *goPeer) command(b *bench, role, dir, job string) *exec.Cmd {
+	return exec.Command(b.self, role, p.name, dir, job)
 }
 
 // findGoPeer is for children, which are told names.

@@ -15,9 +15,14 @@ var goleveldbPeer = &goPeer{
 		name:  "goleveldb",
 		about: "goleveldb in one process that shares with nobody, with party's options",
 		color: "#8a8f98",
+		alone: true,
+		cannot: map[string]string{
+			"readwhilewriting": "no other process can write",
+		},
 	},
-	files:   true,
-	connect: func(dir string, _ job) (client, error) { return openLevel(dir) },
+	filledBy: "goleveldb",
+	settle:   func(dir string) error { return withLevel(dir, untilCompacted) },
+	connect:  func(dir string, _ job) (client, error) { return openLevel(dir) },
 }
 
 // levelOptions are those that party opens goleveldb with, so that what is left

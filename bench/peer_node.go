@@ -15,7 +15,10 @@ type nodePeer struct {
 	leads *goPeer
 }
 
-var syncLost = map[string]string{"fillsync": "guests' writes are not synced, though asked to be"}
+var syncLost = map[string]string{
+	"fillsync":    "guests' writes are not synced, though asked to be",
+	"fillsync-16": "guests' writes are not synced, though asked to be",
+}
 
 var (
 	raveLevelPeer = &nodePeer{npm: "rave-level", peerInfo: peerInfo{
@@ -31,7 +34,7 @@ var (
 		cannot: syncLost,
 	}}
 	// A Node process gains, too, where a Go process leads.
-	raveOnPartyPeer = &nodePeer{npm: "rave-level", leads: partyGuestPeer, peerInfo: peerInfo{
+	raveOnPartyPeer = &nodePeer{npm: "rave-level", leads: partyPeer, peerInfo: peerInfo{
 		name:   "rave-on-party",
 		about:  "rave-level 1.0.0 (Node), a process beside a leading Go process that uses party",
 		color:  "#c9a227",
@@ -41,7 +44,8 @@ var (
 
 func init() {
 	for _, p := range []*nodePeer{raveLevelPeer, levelPartyPeer} {
-		p.failover = func(b *bench, dir string) *exec.Cmd { return b.node("failover.js", p.npm, dir) }
+		p.taker = func(b *bench, dir string) *exec.Cmd { return b.node("take.js", p.npm, dir, itoa(b.killKeys)) }
+		p.victims = []victim{leading}
 		p.guests = func(b *bench, dir string, n int) *exec.Cmd { return b.node("guests.js", p.npm, dir, itoa(n)) }
 	}
 }
@@ -65,7 +69,9 @@ func (p *nodePeer) available(b *bench) error {
 	return nil
 }
 
-func (p *nodePeer) prepare(b *bench, dir string, keys int) error { return b.copyTemplate(dir, keys) }
+func (p *nodePeer) prepare(b *bench, dir string, keys int) error {
+	return b.copyTemplate(dir, goleveldbPeer.name, keys)
+}
 
 func (p *nodePeer) server(b *bench, dir string, keys int) *exec.Cmd {
 	if p.leads != nil {

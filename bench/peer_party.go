@@ -5,48 +5,73 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/levelparty/party"
 )
+
+// partyPeer is what a program gets that opens the directory while another
+// process has it open: whatever way of sharing the library takes. The process
+// that has it open besides leads, and makes no calls.
+var partyPeer = &goPeer{
+	peerInfo: peerInfo{
+		name:  "party",
+		about: "party.Open in each process, beside one that leads and makes no calls",
+		color: "#1f6fc0",
+		taker: func(b *bench, dir string) *exec.Cmd {
+			return exec.Command(b.self, "take", dir, itoa(b.killKeys))
+		},
+		victims: []victim{leading, random, writing},
+		guests: func(b *bench, dir string, n int) *exec.Cmd {
+			return exec.Command(b.self, "guests", dir, itoa(n))
+		},
+	},
+	filledBy: "goleveldb",
+	serve:    serveParty,
+	connect: func(dir string, _ job) (client, error) {
+		return openParty(dir, nil)
+	},
+}
+
+// partyGuestPeer is a process that was told to use the leader's socket.
+var partyGuestPeer = &goPeer{
+	peerInfo: peerInfo{
+		name:  "party-guest",
+		about: "party with the option Sockets, through the leader's socket",
+		color: "#a9c3dc",
+	},
+	filledBy: "goleveldb",
+	serve:    serveParty,
+	connect: func(dir string, _ job) (client, error) {
+		return openParty(dir, &party.Options{Sockets: true, Lead: party.LeadNever}, party.Guest)
+	},
+}
 
 // partyLeaderPeer is the leader itself, with its sockets open and nobody there.
 var partyLeaderPeer = &goPeer{
 	peerInfo: peerInfo{
 		name:  "party-leader",
-		about: "party, the leader's own calls",
+		about: "party in one process, which leads, and nobody beside it",
 		color: "#7fb2e5",
+		alone: true,
+		cannot: map[string]string{
+			"readwhilewriting": "it is alone",
+		},
 	},
-	files: true,
+	filledBy: "goleveldb",
 	connect: func(dir string, _ job) (client, error) {
-		return openParty(dir, party.Leader, nil)
+		return openParty(dir, nil, party.Leader)
 	},
 }
 
-// partyGuestPeer is a process beside the leader.
-var partyGuestPeer = &goPeer{
-	peerInfo: peerInfo{
-		name:  "party",
-		about: "party, a process beside the leading one",
-		color: "#1f6fc0",
-		failover: func(b *bench, dir string) *exec.Cmd {
-			return exec.Command(b.self, "failover", dir)
-		},
-		guests: func(b *bench, dir string, n int) *exec.Cmd {
-			return exec.Command(b.self, "guests", dir, itoa(n))
-		},
-	},
-	files: true,
-	serve: func(dir string, _ int) (func() error, error) {
-		c, err := openParty(dir, party.Leader, nil)
-		if err != nil {
-			return nil, err
-		}
-		return c.close, nil
-	},
-	connect: func(dir string, _ job) (client, error) {
-		return openParty(dir, party.Guest, &party.Options{Lead: party.LeadNever})
-	},
+func serveParty(dir string, _ int) (func() error, error) {
+	c, err := openParty(dir, nil, party.Leader)
+	if err != nil {
+		return nil, err
+	}
+	return c.close, nil
 }
 
 type partyClient struct {
@@ -55,14 +80,18 @@ type partyClient struct {
 	batches sync.Pool
 }
 
-func openParty(dir string, want party.Role, o *party.Options) (client, error) {
+// openParty opens dir. If roles are named, the handle must come to have one of
+// them.
+func openParty(dir string, o *party.Options, roles ...party.Role) (client, error) {
 	ctx := context.Background()
 	db, err := party.Open(ctx, dir, o)
 	if err != nil {
 		return nil, err
 	}
-	if role := db.Role(); role != want {
-		return nil, errors.Join(fmt.Errorf("%v, not %v", role, want), db.Close())
+	for deadline := time.Now().Add(5 * time.Second); len(roles) > 0 && !slices.Contains(roles, db.Role()); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return nil, errors.Join(fmt.Errorf("%v, not %v", db.Role(), roles), db.Close())
+		}
 	}
 	return &partyClient{ctx: ctx, db: db, batches: sync.Pool{New: func() any { return new(party.Batch) }}}, nil
 }
@@ -92,5 +121,8 @@ func (c *partyClient) scan(visit func(key, value []byte) bool) error {
 	}
 	return errors.Join(it.Err(), it.Close())
 }
+
+// way is how the library reaches the database.
+func (c *partyClient) way() string { return c.db.Role().String() }
 
 func (c *partyClient) close() error { return c.db.Close() }

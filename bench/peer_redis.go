@@ -12,14 +12,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Redis, on a unix socket. 64 calls in flight are one pipeline of 64, which is
-// the fastest way its client has; a batch is an MSET, which is atomic; a scan is
-// SCAN and MGET in turn, whose entries come in no order and from no single
-// state.
+// Redis, on a unix socket. Calls in flight are one pipeline, which is the fastest
+// way its client has; a batch is an MSET, which is atomic; a scan is SCAN and
+// MGET in turn, whose entries come in no order and from no single state.
 
 // redisPeer keeps everything in memory: a process that dies loses it all.
 var redisPeer = newRedisPeer("redis", "Redis without persistence", "#d9544d", map[string]string{
-	"fillsync": "nothing is written to disk",
+	"fillsync":    "nothing is written to disk",
+	"fillsync-16": "nothing is written to disk",
 }, "--appendonly", "no")
 
 // redisLogPeer promises what LevelDB promises without sync: the append-only

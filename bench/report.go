@@ -3,17 +3,17 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"math"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 )
 
-// report is results.md.
+// report is results.md, and what a run prints.
 func (r *results) report() []byte {
 	var w bytes.Buffer
 	fmt.Fprintf(&w, "# Results\n\n")
-	fmt.Fprintf(&w, "Made by `go run .` in this directory; see its package comment for how.\n\n")
+	fmt.Fprintf(&w, "Made by `go run .` in this directory; [README.md](README.md) tells how it measures.\n\n")
 	if r.Note != "" {
 		fmt.Fprintf(&w, "**%s**\n\n", r.Note)
 	}
@@ -21,102 +21,205 @@ func (r *results) report() []byte {
 	for _, s := range r.LeftOut {
 		fmt.Fprintf(&w, "Left out: %s.\n\n", s)
 	}
-	if list := r.verdicts(); len(list) > 0 {
-		fmt.Fprintf(&w, "## Targets\n\n")
-		rows := [][]string{{"", "want", "got", ""}}
-		for _, v := range list {
-			verdict := "missed"
-			if v.met {
-				verdict = "met"
-			}
-			rows = append(rows, []string{v.what, v.want, v.got, verdict})
-		}
-		table(&w, rows)
+	for _, s := range r.Faults {
+		fmt.Fprintf(&w, "Not measured: %s.\n\n", s)
 	}
 	if len(r.Throughput) > 0 {
 		r.reportThroughput(&w)
 	}
-	if len(r.Failover) > 0 {
-		r.reportFailover(&w)
+	if len(r.Short) > 0 {
+		r.reportShort(&w)
+	}
+	if len(r.Kills) > 0 {
+		r.reportKills(&w)
 	}
 	if len(r.Memory) > 0 {
 		r.reportMemory(&w)
 	}
-	if len(r.Short) > 0 {
-		r.reportShort(&w)
+	if len(r.Members) > 0 {
+		r.reportMembers(&w)
 	}
+	if len(r.Loads) > 0 {
+		r.reportLoads(&w)
+	}
+	r.reportTargets(&w)
 	return w.Bytes()
+}
+
+func (r *results) reportTargets(w *bytes.Buffer) {
+	rows := [][]string{{"", "processes", "party", "must", "", "aim", ""}}
+	for _, v := range r.verdicts() {
+		must, mustMet := cells(v.must)
+		aim, aimMet := cells(v.aim)
+		rows = append(rows, []string{v.what, v.processes, v.ours, must, mustMet, aim, aimMet})
+	}
+	if len(rows) == 1 {
+		return
+	}
+	fmt.Fprintf(w, "## Targets\n\n")
+	fmt.Fprintf(w, "Ratios are of medians; from where to where they went in single rounds stands behind them.\n\n")
+	table(w, rows)
 }
 
 func (r *results) reportThroughput(w *bytes.Buffer) {
 	s := r.Settings
-	fmt.Fprintf(w, "## Throughput\n\n")
-	fmt.Fprintf(w, "%s keys of %d bytes with incompressible values of %d bytes, chosen at random; %d worker process(es), %v for each\n"+
-		"measurement after %v to warm up, peers in turn, median of %d rounds. Operations per second, and as many times slower\n"+
-		"as party:\n\n", number(float64(s.Keys)), keySize, valueSize, s.Workers, s.Duration, s.Warmup, s.Rounds)
-	head := []string{""}
-	for _, p := range r.Peers {
-		head = append(head, p.Name)
-	}
-	speed, latency := [][]string{head}, [][]string{head}
-	ours := partyGuestPeer.name
-	for _, load := range workloads {
-		row, times := []string{load.title}, []string{load.title}
+	fmt.Fprintf(w, "## Speed\n\n")
+	fmt.Fprintf(w, "%s keys of %d bytes with incompressible values of %d bytes, chosen at random; where there are many keys, %s.\n"+
+		"%v for each measurement after %v to warm up, peers in turn, median of %d rounds. Operations per second of all\n"+
+		"processes together, of %s processes:\n\n", number(float64(s.Keys)), keySize, valueSize, number(float64(s.BigKeys)),
+		s.Duration, s.Warmup, s.Rounds, counts(s.Processes))
+	// perPeer makes a table of a cell for each workload and peer.
+	perPeer := func(cell func(p peerText, load workload, processes int) string) {
+		rows := [][]string{{""}}
 		for _, p := range r.Peers {
-			o := r.find(p.Name, load.name)
-			if o == nil {
-				row, times = append(row, "–"), append(times, "–")
-				continue
-			}
-			cell := number(o.median())
-			if ratio := r.ratio(load.name, ours, p.Name); ratio != 0 && p.Name != ours {
-				cell += fmt.Sprintf(" (%.2g×)", ratio)
-			}
-			row = append(row, cell)
-			times = append(times, brief(o.Latencies.percentile(50))+" / "+brief(o.Latencies.percentile(99)))
+			rows[0] = append(rows[0], p.Name)
 		}
-		if !empty(row) {
-			speed, latency = append(speed, row), append(latency, times)
+		for _, load := range workloads {
+			row, some := []string{load.title}, false
+			for _, p := range r.Peers {
+				var parts []string
+				for _, n := range s.Processes {
+					if r.find(p.Name, load.name, n) == nil || p.Alone && len(parts) > 0 {
+						continue
+					}
+					if text := cell(p, load, n); text != "" {
+						parts = append(parts, text)
+					}
+				}
+				some = some || len(parts) > 0
+				if len(parts) == 0 {
+					parts = []string{"–"}
+				}
+				row = append(row, strings.Join(parts, " / "))
+			}
+			if some {
+				rows = append(rows, row)
+			}
 		}
+		table(w, rows)
 	}
-	table(w, speed)
-	fmt.Fprintf(w, "The time of one call (of a whole batch; of a whole scan), p50 / p99:\n\n")
-	table(w, latency)
+	perPeer(func(p peerText, load workload, n int) string {
+		return brief(r.find(p.Name, load.name, n).median())
+	})
+	ours := partyPeer.name
+	if slices.ContainsFunc(r.Peers, func(p peerText) bool { return p.Name == ours }) {
+		fmt.Fprintf(w, "As many times as fast was party; beside a peer that is alone stands party's smallest number of processes:\n\n")
+		perPeer(func(p peerText, load workload, n int) string {
+			if ratio := r.ratio(load.name, n, ours, p.Name); ratio != 0 && p.Name != ours {
+				return times(ratio)
+			}
+			return ""
+		})
+	}
+	for _, n := range s.Processes {
+		fmt.Fprintf(w, "The time of one call (of a whole batch; of a whole scan), p50 … p99, with %d process(es):\n\n", n)
+		perPeer(func(p peerText, load workload, count int) string {
+			if count != n {
+				return ""
+			}
+			o := r.find(p.Name, load.name, n)
+			return ms(o.Latencies.percentile(50)) + " … " + ms(o.Latencies.percentile(99))
+		})
+	}
+	r.reportPeers(w)
+}
+
+func counts(list []int) string {
+	var texts []string
+	for _, n := range list {
+		texts = append(texts, itoa(n))
+	}
+	return strings.Join(texts, " / ")
+}
+
+// reportPeers tells what was compared.
+func (r *results) reportPeers(w *bytes.Buffer) {
 	for _, p := range r.Peers {
 		fmt.Fprintf(w, "- **%s**: %s", p.Name, p.About)
-		for _, load := range workloads {
-			if why := p.Cannot[load.name]; why != "" {
-				fmt.Fprintf(w, "; no %s: %s", load.title, why)
+		ways, puts := map[string]bool{}, []string{}
+		for _, o := range r.Throughput {
+			if o.Peer != p.Name {
+				continue
 			}
+			for _, way := range o.Ways {
+				ways[way] = true
+			}
+			if len(o.Puts) > 0 {
+				puts = append(puts, brief(median(slices.Clone(o.Puts))))
+			}
+		}
+		if len(ways) > 0 {
+			fmt.Fprintf(w, "; the measured processes were: %s", strings.Join(slices.Sorted(maps.Keys(ways)), ", "))
+		}
+		if len(puts) > 0 {
+			fmt.Fprintf(w, "; while others got, the process that put did %s puts/s", strings.Join(puts, " / "))
+		}
+		for _, why := range slices.Sorted(maps.Keys(reasons(p.Cannot))) {
+			fmt.Fprintf(w, "; not %s: %s", strings.Join(reasons(p.Cannot)[why], ", "), why)
 		}
 		fmt.Fprintf(w, "\n")
 	}
-	fmt.Fprintf(w, "\nFor Redis 64 in flight are one pipeline of 64, a batch is an MSET, and a scan is SCAN and MGET, in no order.\n\n")
+	fmt.Fprintf(w, "\nFor Redis calls in flight are one pipeline, a batch is an MSET, and a scan is SCAN and MGET, in no order.\n\n")
 }
 
-func empty(row []string) bool {
-	return !slices.ContainsFunc(row[1:], func(s string) bool { return s != "–" })
-}
-
-func (r *results) reportFailover(w *bytes.Buffer) {
-	fmt.Fprintf(w, "## Failover\n\n")
-	fmt.Fprintf(w, "A database of 100 MB; the leader is killed with `kill -9` while %d other processes get and put without pause. The time\n"+
-		"each of them goes without a successful call:\n\n", r.Settings.Survivors)
-	rows := [][]string{{"", "kills", "p50", "p99", "max", ""}}
-	for _, g := range r.Failover {
-		row := []string{g.Peer, fmt.Sprint(g.Kills), "–", "–", "–", strings.Join(g.Faults, "; ")}
-		if len(g.Gaps) > 0 {
-			sorted := slices.Sorted(slices.Values(g.Gaps))
-			row[2], row[3], row[4] = ms(quantile(sorted, .5)), ms(quantile(sorted, .99)), ms(sorted[len(sorted)-1])
+// reasons turns workloads with reasons into reasons with workloads.
+func reasons(cannot map[string]string) map[string][]string {
+	m := map[string][]string{}
+	for _, load := range workloads {
+		if why := cannot[load.name]; why != "" {
+			m[why] = append(m[why], load.title)
 		}
-		rows = append(rows, row)
+	}
+	return m
+}
+
+func (r *results) reportShort(w *bytes.Buffer) {
+	fmt.Fprintf(w, "## Whole short processes\n\n")
+	fmt.Fprintf(w, "A process that starts beside another that has the database open, opens it, gets one key, closes it and ends, as its\n"+
+		"parent sees it; %d of each, in turn:\n\n", len(r.Short[0].Times))
+	rows := [][]string{{"", "", "median", "p90"}}
+	for _, t := range r.Short {
+		rows = append(rows, []string{t.Name, t.About, ms(median(t.Times)), ms(quantile(t.Times, .9))})
 	}
 	table(w, rows)
 }
 
+func (r *results) reportKills(w *bytes.Buffer) {
+	fmt.Fprintf(w, "## Kills\n\n")
+	fmt.Fprintf(w, "A database of %s keys. A process is killed with `kill -9` while %d others each get in one thread and put in another,\n"+
+		"with pauses of %v (in Node of 1 ms) that count. The longest time each of them goes without a successful call, in the\n"+
+		"%v or more until it is served again; and, quiet, the same in the %v before:\n\n",
+		number(float64(r.Settings.KillKeys)), r.Settings.Survivors, pace, killWindow, killWindow)
+	rows := [][]string{{"", "killed", "kills", "calls", "p50", "p99", "max", "quiet p50", "quiet p99"}}
+	for _, g := range r.Kills {
+		for _, t := range []struct {
+			what        string
+			gaps, quiet []time.Duration
+		}{{"writes", g.Writes, g.QuietWrites}, {"reads", g.Reads, g.QuietReads}} {
+			row := []string{g.Peer, string(g.Victim), fmt.Sprint(g.Kills), t.what, "–", "–", "–", "–", "–"}
+			if len(t.gaps) > 0 {
+				row[4], row[5], row[6] = ms(percentile(t.gaps, .5)), ms(percentile(t.gaps, .99)), ms(slices.Max(t.gaps))
+			}
+			if len(t.quiet) > 0 {
+				row[7], row[8] = ms(percentile(t.quiet, .5)), ms(percentile(t.quiet, .99))
+			}
+			rows = append(rows, row)
+		}
+	}
+	table(w, rows)
+	for _, g := range r.Kills {
+		for _, fault := range g.Faults {
+			fmt.Fprintf(w, "- %s, %s killed: %s\n", g.Peer, g.Victim, strings.Join(strings.Fields(fault), " "))
+		}
+		if len(g.Faults) > 0 {
+			fmt.Fprintf(w, "\n")
+		}
+	}
+}
+
 func (r *results) reportMemory(w *bytes.Buffer) {
-	fmt.Fprintf(w, "## Memory\n\n")
-	fmt.Fprintf(w, "What the leader grows by for each of %d guests that are connected, have made one call, and are idle:\n\n", r.Memory[0].Guests)
+	fmt.Fprintf(w, "## Memory of idle guests\n\n")
+	fmt.Fprintf(w, "What the leader grows by for each of %d guests on a socket that have made one call:\n\n", r.Memory[0].Guests)
 	rows := [][]string{{"", "resident", "resident after a collection", "heap and stacks"}}
 	for _, m := range r.Memory {
 		row := []string{m.Peer, kib(m.Resident), "–", "–"}
@@ -128,52 +231,35 @@ func (r *results) reportMemory(w *bytes.Buffer) {
 	table(w, rows)
 }
 
-func (r *results) reportShort(w *bytes.Buffer) {
-	fmt.Fprintf(w, "## Short processes\n\n")
-	fmt.Fprintf(w, "A process that starts beside a leader, gets one key and ends, as its parent sees it; %d of each, in turn:\n\n", len(r.Short[0].Times))
-	rows := [][]string{{"", "", "median", "p90"}}
-	for _, t := range r.Short {
-		rows = append(rows, []string{t.Name, t.About, ms(median(t.Times)), ms(quantile(t.Times, .9))})
+func (r *results) reportMembers(w *bytes.Buffer) {
+	fmt.Fprintf(w, "## Memory of a process that shares\n\n")
+	fmt.Fprintf(w, "What a process beside the leader adds to its private memory (`%s`) when it opens a database of %s keys, makes\n"+
+		"300,000 calls, a tenth of them puts, and scans it:\n\n", private, number(float64(r.Members[0].Keys)))
+	rows := [][]string{{"cache", "at most", "after a collection"}}
+	for _, m := range r.Members {
+		rows = append(rows, []string{mib(m.Cache), mib(m.Peak), mib(m.Collected)})
 	}
 	table(w, rows)
 }
 
-// table writes a Markdown table: the first row is the head, and all columns but
-// the first are flush right.
-func table(w *bytes.Buffer, rows [][]string) {
-	for i, row := range rows {
-		fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
-		if i == 0 {
-			fmt.Fprintf(w, "|---|%s\n", strings.Repeat("--:|", len(row)-1))
+func (r *results) reportLoads(w *bytes.Buffer) {
+	fmt.Fprintf(w, "## Load\n\n")
+	fmt.Fprintf(w, "%s of keys of %d bytes and incompressible values of %d, each key once, in no order, in batches of %d. Settled is when\n"+
+		"nothing is written any more; written is what the processes had the disk write (`write_bytes`), deleted what of that\n"+
+		"was deleted in time (`cancelled_write_bytes`); amplification is written by put.\n\n",
+		mib(r.Loads[0].Bytes), keySize, r.Settings.LoadValue, batchSize)
+	rows := [][]string{{"", "time", "settled", "mean", "slowest second", "written", "deleted", "amplification", "disk", "disk, peak", "missing"}}
+	for _, l := range r.Loads {
+		rows = append(rows, []string{l.Peer, ms(l.Time), ms(l.Settled), mib(int64(float64(l.Bytes)/l.Time.Seconds())) + "/s", mib(l.Slowest) + "/s",
+			mib(l.Written), mib(l.Cancelled), fmt.Sprintf("%.1f", l.amplification()), mib(l.Disk), mib(l.DiskPeak), fmt.Sprint(l.Missing)})
+	}
+	table(w, rows)
+	fmt.Fprintf(w, "At most, of each process:\n\n")
+	rows = [][]string{{"", "process", "private memory", "resident", "descriptors"}}
+	for _, l := range r.Loads {
+		for _, u := range l.Processes {
+			rows = append(rows, []string{l.Peer, u.Role, mib(u.Private), mib(u.Resident), fmt.Sprint(u.Descriptors)})
 		}
 	}
-	fmt.Fprintf(w, "\n")
-}
-
-// number writes three digits that count, with thousands apart.
-func number(v float64) string {
-	if v > 0 {
-		unit := math.Pow(10, max(0, math.Floor(math.Log10(v))-2))
-		v = math.Round(v/unit) * unit
-	}
-	digits := fmt.Sprintf("%.0f", v)
-	var parts []string
-	for len(digits) > 3 {
-		parts = append(parts, digits[len(digits)-3:])
-		digits = digits[:len(digits)-3]
-	}
-	parts = append(parts, digits)
-	slices.Reverse(parts)
-	return strings.Join(parts, ",")
-}
-
-// brief writes a duration with two or three digits.
-func brief(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return fmt.Sprintf("%.3g µs", float64(d)/float64(time.Microsecond))
-	case d < time.Second:
-		return ms(d)
-	}
-	return fmt.Sprintf("%.3g s", d.Seconds())
+	table(w, rows)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -13,21 +14,38 @@ type results struct {
 	Machine    machine
 	Settings   settings
 	Peers      []peerText
-	LeftOut    []string       `json:",omitempty"` // peers, and why
-	Throughput []*outcome     `json:",omitempty"`
-	Failover   []*gaps        `json:",omitempty"`
-	Memory     []*guestMemory `json:",omitempty"`
-	Short      []wallTime     `json:",omitempty"`
+	LeftOut    []string        `json:",omitempty"` // peers, and why
+	Faults     []string        `json:",omitempty"` // what could not be measured, and why
+	Throughput []*outcome      `json:",omitempty"`
+	Short      []wallTime      `json:",omitempty"`
+	Kills      []*gaps         `json:",omitempty"`
+	Memory     []*guestMemory  `json:",omitempty"`
+	Members    []*memberMemory `json:",omitempty"`
+	Loads      []*loaded       `json:",omitempty"`
+}
+
+// fault notes that something could not be measured. The report has the beginning
+// of why.
+func (r *results) fault(what string, err error) {
+	progress("%s: %v", what, err)
+	why := strings.Join(strings.Fields(err.Error()), " ")
+	if len(why) > 200 {
+		why = strings.ToValidUTF8(why[:200], "") + "…"
+	}
+	r.Faults = append(r.Faults, what+": "+why)
 }
 
 type settings struct {
-	Rounds, Workers, Keys   int
-	Duration, Warmup        time.Duration
-	Survivors, FailoverKeys int
+	Rounds, Keys, BigKeys int
+	Processes             []int
+	Duration, Warmup      time.Duration
+	Survivors, KillKeys   int
+	LoadValue             int
 }
 
 type peerText struct {
 	Name, About, Color string
+	Alone              bool              `json:",omitempty"`
 	Cannot             map[string]string `json:",omitempty"`
 }
 
@@ -36,39 +54,59 @@ func newResults(b *bench) *results {
 		Note:    b.note,
 		Machine: thisMachine(),
 		Settings: settings{
-			Rounds: b.rounds, Workers: b.workers, Keys: b.keys, Duration: b.duration, Warmup: b.warmup,
-			Survivors: b.survivors, FailoverKeys: failoverKeys,
+			Rounds: b.rounds, Keys: b.keys, BigKeys: b.bigKeys, Processes: b.processes,
+			Duration: b.duration, Warmup: b.warmup,
+			Survivors: b.survivors, KillKeys: b.killKeys, LoadValue: b.loadValue,
 		},
 	}
 }
 
-func (r *results) outcome(peer, workload string) *outcome {
-	if o := r.find(peer, workload); o != nil {
-		return o
+func (r *results) outcome(peer, workload string, processes int) *outcome {
+	for _, o := range r.Throughput {
+		if o.Peer == peer && o.Workload == workload && o.Processes == processes {
+			return o
+		}
 	}
-	o := &outcome{Peer: peer, Workload: workload}
+	o := &outcome{Peer: peer, Workload: workload, Processes: processes}
 	r.Throughput = append(r.Throughput, o)
 	return o
 }
 
-// find returns nil if the peer did not do the workload.
-func (r *results) find(peer, workload string) *outcome {
+// find returns what a peer reached in so many processes, of a peer that is alone
+// what that reached. It returns nil if the peer did not do the workload.
+func (r *results) find(peer, workload string, processes int) *outcome {
+	for _, p := range r.Peers {
+		if p.Name == peer && p.Alone {
+			processes = 1
+		}
+	}
 	for _, o := range r.Throughput {
-		if o.Peer == peer && o.Workload == workload {
+		if o.Peer == peer && o.Workload == workload && o.Processes == processes && len(o.PerSecond) > 0 {
 			return o
 		}
 	}
 	return nil
 }
 
-// ratio returns how many times faster peer was than against, and 0 if that
-// cannot be told.
-func (r *results) ratio(workload, peer, against string) float64 {
-	a, b := r.find(peer, workload), r.find(against, workload)
+// ratio returns how many times as fast peer was as against, and 0 if that cannot
+// be told.
+func (r *results) ratio(workload string, processes int, peer, against string) float64 {
+	a, b := r.find(peer, workload, processes), r.find(against, workload, processes)
 	if a == nil || b == nil {
 		return 0
 	}
 	return a.median() / b.median()
+}
+
+// short returns the median time of a whole short process, and 0 if there is
+// none.
+func (r *results) short(name string) time.Duration {
+	for _, t := range r.Short {
+		if t.Name == name {
+			return median(t.Times)
+		}
+	}
+	return 0
 }
 
 func (o *outcome) median() float64 { return median(append([]float64(nil), o.PerSecond...)) }

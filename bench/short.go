@@ -31,11 +31,15 @@ type shortProcess struct {
 // short starts processes that get one key and end.
 func (b *bench) short(ctx context.Context, peers []peer, r *results) (err error) {
 	key := string(appendKey(nil, 4711))
-	getone, nothing, cli := filepath.Join(b.tmp, "getone"), filepath.Join(b.tmp, "nothing"), filepath.Join(b.tmp, "party")
-	for path, pkg := range map[string]string{
-		getone: "./cmd/getone", nothing: "./cmd/nothing", cli: "github.com/levelparty/party/cmd/party",
-	} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", path, pkg)
+	programs := filepath.Join(b.tmp, "programs") + string(filepath.Separator)
+	if err := os.MkdirAll(programs, 0o700); err != nil {
+		return err
+	}
+	for _, pkg := range []string{"./cmd/...", "github.com/levelparty/party/cmd/party"} {
+		cmd := exec.CommandContext(ctx, "go", "build", "-o", programs, pkg)
+		if lmdbBuilt {
+			cmd.Args = slices.Insert(cmd.Args, 2, "-tags", "lmdb")
+		}
 		if strings.HasPrefix(pkg, "github.com/") {
 			cmd.Dir = ".." // its dependencies are not ours
 		}
@@ -43,10 +47,17 @@ func (b *bench) short(ctx context.Context, peers []peer, r *results) (err error)
 			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 		}
 	}
+	program := func(name string) func(dir string) *exec.Cmd {
+		return func(dir string) *exec.Cmd { return exec.Command(programs+name, dir, key) }
+	}
 	processes := []shortProcess{
-		{"go, nothing", "a Go program that does nothing", "", func(string) *exec.Cmd { return exec.Command(nothing) }},
-		{"party", "a Go program that opens, gets, closes", "party", func(dir string) *exec.Cmd { return exec.Command(getone, dir, key) }},
-		{"party get", "the command", "party", func(dir string) *exec.Cmd { return exec.Command(cli, "get", dir, key) }},
+		{"go, nothing", "a Go program that does nothing", "", func(string) *exec.Cmd { return exec.Command(programs + "nothing") }},
+		{"party", "a Go program that opens, gets, closes", "party", program("getone")},
+		{"party get", "the command", "party", func(dir string) *exec.Cmd { return exec.Command(programs+"party", "get", dir, key) }},
+		{"sqlite", "a Go program that opens, gets, closes", "sqlite", program("getone-sqlite")},
+		{"lmdb", "a Go program that opens, gets, closes", "lmdb", program("getone-lmdb")},
+		{"redis", "a Go program that opens, gets, closes", "redis", func(dir string) *exec.Cmd { return exec.Command(programs+"getone-redis", redisSocket(dir), key) }},
+		{"goleveldb", "a Go program that opens, gets, closes, alone", "goleveldb", program("getone-leveldb")},
 		{"node, nothing", "a Node program that does nothing", "rave-level", func(string) *exec.Cmd { return exec.Command("node", "-e", "0") }},
 		{"rave-level", "a Node program that opens, gets, closes", "rave-level", func(dir string) *exec.Cmd { return b.node("short.js", "rave-level", dir, key) }},
 		{"level-party", "a Node program that opens, gets, closes", "level-party", func(dir string) *exec.Cmd { return b.node("short.js", "level-party", dir, key) }},
@@ -71,12 +82,19 @@ func (b *bench) short(ctx context.Context, peers []peer, r *results) (err error)
 		if err := p.prepare(b, dir, b.keys); err != nil {
 			return err
 		}
-		server, err := start(name+" server", p.server(b, dir, b.keys))
+		dirs[name] = dir
+		if p.info().alone {
+			continue
+		}
+		holder := p.server(b, dir, b.keys)
+		if holder == nil { // any process that has it open
+			holder = p.worker(b, dir, `{"Op":"get","InFlight":1}`)
+		}
+		server, err := start(name+" server", holder)
 		if err != nil {
 			return err
 		}
 		servers = append(servers, server)
-		dirs[name] = dir
 	}
 	times := make([]wallTime, len(processes))
 	for i := range b.starts + 1 {

@@ -208,8 +208,9 @@ func (db *DB) SizeOf(ranges []util.Range) (Sizes, error) {
 	return sizes, nil
 }
 
-// GetProperty returns a property of the leader's database; goleveldb tells
-// which there are, as does party.PropertyNames. Another one is ErrNotFound.
+// GetProperty returns a property of the leader's database. They are goleveldb's
+// but for leveldb.blockpool; party.PropertyNames lists them. Another one is
+// ErrNotFound.
 func (db *DB) GetProperty(name string) (value string, err error) {
 	if err := db.ok(); err != nil {
 		return "", err

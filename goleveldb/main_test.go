@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/syndtr/goleveldb/leveldb/opt"
 
@@ -28,6 +29,9 @@ func lead(p *partytest.Self) error {
 		return err
 	}
 	defer db.Close()
+	for start := time.Now(); db.Party().Role() != party.Leader && time.Since(start) < 10*time.Second; {
+		time.Sleep(time.Millisecond)
+	}
 	p.Report(db.Party().Role().String())
 	var order string
 	return p.Order(&order)
@@ -76,19 +80,21 @@ func inRoles(t *testing.T, test func(t *testing.T, db *goleveldb.DB)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { p.Close() })
-		test(t, expectRole(t, open(t, dir, nil), party.Guest))
+		test(t, expectRole(t, open(t, dir, nil), party.Member))
 	})
 	t.Run("guest of another process", func(t *testing.T) {
 		dir := t.TempDir()
 		startLeader(t, dir)
-		test(t, expectRole(t, open(t, dir, nil), party.Guest))
+		test(t, expectRole(t, open(t, dir, nil), party.Member))
 	})
 }
 
 func expectRole(t testing.TB, db *goleveldb.DB, want party.Role) *goleveldb.DB {
 	t.Helper()
-	if got := db.Party().Role(); got != want {
-		t.Fatalf("role %v, want %v", got, want)
+	for start := time.Now(); db.Party().Role() != want; time.Sleep(time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			t.Fatalf("role %v, want %v", db.Party().Role(), want)
+		}
 	}
 	return db
 }

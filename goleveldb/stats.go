@@ -15,8 +15,10 @@ import (
 // is. It counts for all processes, and from the time when it began to lead.
 //
 // It tells of bytes read and written, in IORead, IOWrite, LevelRead and
-// LevelWrite, in hundred-thousandths of a mebibyte, about ten bytes. It does
-// not tell of its caches: FileCache and BlockCache are zero.
+// LevelWrite, in hundred-thousandths of a mebibyte, about ten bytes. IORead is
+// what compactions have read: other reads are of mapped files, and nobody
+// counts them. It does not tell of its caches: FileCache and BlockCache are
+// zero. BlockCacheSize is that of the blocks that had to be uncompressed.
 func (db *DB) Stats(s *DBStats) error {
 	if err := db.ok(); err != nil {
 		return err
@@ -67,14 +69,15 @@ func (db *DB) stats(s *DBStats) error {
 	s.WriteDelayDuration, _ = time.ParseDuration(delay)
 	fmt.Sscanf(texts["compcount"], "MemComp:%d Level0Comp:%d NonLevel0Comp:%d SeekComp:%d",
 		&s.MemComp, &s.Level0Comp, &s.NonLevel0Comp, &s.SeekComp)
-	s.BlockCacheSize, _ = strconv.Atoi(texts["cachedblock"]) // "<nil>" without a cache
+	s.BlockCacheSize, _ = strconv.Atoi(texts["cachedblock"])
 	s.OpenedTablesCount, _ = strconv.Atoi(texts["openedtables"])
 	fmt.Sscan(texts["alivesnaps"], &s.AliveSnapshots)
 	fmt.Sscan(texts["aliveiters"], &s.AliveIterators)
 	return nil
 }
 
-// scanLevels reads from the property leveldb.stats what Status does not tell:
+// scanLevels reads from the property leveldb.stats, which goleveldb has too, what
+// Status does not tell:
 //
 //	 Level |   Tables   |    Size(MB)   |    Time(sec)  |    Read(MB)   |   Write(MB)
 //	-------+------------+---------------+---------------+---------------+---------------

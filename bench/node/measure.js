@@ -11,14 +11,13 @@ exports.Histogram = class {
   }
 }
 
-// repeat calls step(done) again and again, in lines calls at a time, for
-// milliseconds. done is given an error or the number of operations.
-exports.repeat = (lines, milliseconds, step) => new Promise((resolve, reject) => {
+// repeat calls step(end, done) again and again, in lines calls at a time, for
+// milliseconds from start on. done is given an error or the number of
+// operations. Calls count that begin in that time.
+exports.repeat = (lines, start, milliseconds, step) => new Promise((resolve, reject) => {
   const latencies = new exports.Histogram()
-  const start = performance.now()
   const end = start + milliseconds
   let ops = 0
-  let last = start
   let running = lines
 
   const line = (before) => {
@@ -30,17 +29,17 @@ exports.repeat = (lines, milliseconds, step) => new Promise((resolve, reject) =>
       if (err) return reject(err)
       const now = performance.now()
       latencies.add(now - before)
-      before = last = now
+      before = now
       ops += n
       if (now < end) {
         if (++depth % 100 === 0) return setImmediate(next)
         return next()
       }
       if (--running === 0) {
-        resolve({ Ops: ops, Seconds: (last - start) / 1000, Latencies: latencies.counts })
+        resolve({ Ops: ops, Seconds: milliseconds / 1000, Latencies: latencies.counts })
       }
     }
     next()
   }
-  for (let i = 0; i < lines; i++) line(start)
+  for (let i = 0; i < lines; i++) line(performance.now())
 })

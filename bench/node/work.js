@@ -24,6 +24,10 @@ const steps = {
   put (end, done) {
     db.put(randomKey(), randomValue(), (err) => done(err, 1))
   },
+  mixed (end, done) {
+    if (Math.random() < 0.05) steps.put(end, done)
+    else steps.get(end, done)
+  },
   batch (end, done) {
     const ops = []
     for (let i = 0; i < job.Batch; i++) {
@@ -39,14 +43,15 @@ const steps = {
 }
 
 const step = steps[job.Op]
-const work = (nanoseconds) => repeat(job.InFlight, nanoseconds / 1e6, step)
+const warmup = job.Warmup / 1e6
 
 db.on('leader', () => { throw new Error('leads, beside a leader') })
 db.get(database.key(0), (err) => {
   if (err) throw err
   serve(async (line) => {
     if (line !== 'go') throw new Error(`unknown request ${line}`)
-    await work(job.Warmup)
-    return work(job.Duration)
+    const begin = performance.now()
+    await repeat(job.InFlight, begin, warmup, step)
+    return repeat(job.InFlight, begin + warmup, job.Duration / 1e6, step)
   }, () => {}) // a leader outlives it, so that nothing is lost by not closing
 })

@@ -53,7 +53,7 @@ type Control struct {
 	shm  *os.File      // flocked: see create
 
 	syncing chan struct{} // holds one while a goroutine of the handle syncs
-	ending  atomic.Bool // see EndWaits
+	ending  atomic.Bool   // see EndWaits
 	left    atomic.Bool
 
 	leading  sync.Mutex

@@ -2,9 +2,13 @@ package leader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
+	"github.com/levelparty/party/internal/coord"
+	"github.com/levelparty/party/internal/format"
+	"github.com/levelparty/party/internal/lsm"
 	"github.com/levelparty/party/internal/store"
 )
 
@@ -70,12 +74,22 @@ func (l *Leader) Commit(ctx context.Context, writes []*store.Write) {
 
 	// The head is first in the group, if it is not decided that way.
 	var group []*commit
+	var pos lsm.Position
+	sync := false
 	select {
 	case <-q.turn:
 		q.mu.Lock()
 		group = q.takeLocked(c)
 		q.mu.Unlock()
-		l.apply(group)
+		var err error
+		pos, sync, err = l.apply(ctx, group, l.db.Write)
+		if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			// The head gave up waiting. That is no reason for the others to.
+			q.mu.Lock()
+			q.waiting = append(group[1:len(group):len(group)], q.waiting...)
+			q.mu.Unlock()
+			group = group[:1]
+		}
 		q.turn <- struct{}{}
 	case <-ctx.Done():
 		fail(writes, ctx.Err())
@@ -90,9 +104,30 @@ func (l *Leader) Commit(ctx context.Context, writes []*store.Write) {
 		q.head = false
 	}
 	q.mu.Unlock()
+	if sync {
+		// Others write meanwhile, and wait for a later sync together.
+		l.sync(pos, group)
+	}
 	for _, d := range group[min(1, len(group)):] {
 		d.wake <- false
 	}
+}
+
+// sync makes the group's writes durable, and fails those that asked for it if
+// it cannot. It is not given up: what was applied cannot be taken back.
+func (l *Leader) sync(pos lsm.Position, group []*commit) {
+	err := l.db.Sync(context.Background(), pos)
+	if err == nil {
+		return
+	}
+	for _, c := range group {
+		for _, w := range c.writes {
+			if w.Sync && w.Err == nil {
+				w.Err = err
+			}
+		}
+	}
+	l.noteFailure(err)
 }
 
 // takeLocked returns a group that begins with head: a synced write does not
@@ -138,30 +173,32 @@ func fail(writes []*store.Write, err error) {
 	}
 }
 
-// apply decides every write of the group. Only who has the turn may call it.
-func (l *Leader) apply(group []*commit) {
+// write is the Write of an lsm.DB, or of a Turn.
+type write = func(context.Context, []byte, int, func(format.SeqNum) error) (lsm.Position, error)
+
+// apply decides every write of the group but for its being durable, which sync
+// asks for. An error is also that of every write that was not decided before.
+// Only who has the turn may call it.
+func (l *Leader) apply(ctx context.Context, group []*commit, write write) (pos lsm.Position, sync bool, err error) {
 	l.forgetLeft()
-	records, sync, seq := l.group[:0], false, l.sequence
-	l.once.buf = l.once.buf[:0]
+	records := l.group[:0]
 	var single []byte
-	n := 0
+	n, count, named := 0, 0, false
 	for _, c := range group {
 		for _, w := range c.writes {
-			if l.err != nil {
-				w.Err = l.err
+			if err := l.refused(); err != nil {
+				w.Err = err
 				continue
 			}
 			if w.ID != 0 {
-				_, done, err := l.once.applied(w.Identity)
+				_, done, err := l.applied(w.Identity)
 				if done || err != nil {
 					w.Err, w.Count = err, 0
 					continue
 				}
-				seq += uint64(w.Count)
-				l.once.buf = appendIntent(l.once.buf, w.Identity, seq, uint64(w.Count))
-			} else {
-				seq += uint64(w.Count)
+				named = l.once != nil
 			}
+			count += w.Count
 			if n++; n == 1 {
 				single = w.Records
 			} else {
@@ -175,51 +212,122 @@ func (l *Leader) apply(group []*commit) {
 		}
 	}
 	if n == 0 {
-		return
+		return pos, false, nil
 	}
 	if n == 1 {
 		records = single
 	} else {
 		l.group = records
 	}
-	var err error
-	if len(l.once.buf) > 0 {
-		if err = l.once.append(); err == nil && l.once.full() {
-			defer func() {
-				// All intents are decided by then.
-				if err := l.once.rewrite(); err != nil {
-					l.fail(err)
-				}
-			}()
-		}
+	var before func(format.SeqNum) error
+	if named {
+		before = func(first format.SeqNum) error { return l.intend(group, first) }
 	}
-	if err == nil {
-		err = l.engine.Write(records, sync)
-	}
-	if err == nil {
-		l.sequence = seq
-	} else {
-		l.fail(err)
-	}
+	pos, err = write(ctx, records, count, before)
 	for _, c := range group {
 		for _, w := range c.writes {
 			if w.Err != errPending {
 				continue
 			}
-			if w.Err = err; err == nil && w.ID != 0 {
+			if w.Err = err; err == nil && w.ID != 0 && l.once != nil {
 				l.once.note(w.Client, w.ID, int64(w.Count))
 			}
 		}
 	}
+	if named && (err != nil || l.once.full()) {
+		// All intents are decided by now, and those of a write that failed have to
+		// go: others will be given their sequence numbers.
+		if e := l.once.rewrite(); e != nil {
+			l.refuse(fmt.Errorf("record of applied writes: %w", e))
+		}
+	}
+	l.noteFailure(err)
 	if cap(l.group) > 4*maxGroup {
 		l.group = nil
 	}
+	return pos, sync && err == nil, err
 }
 
-// fail refuses all further writes.
-func (l *Leader) fail(err error) {
-	if l.err == nil {
-		l.err = fmt.Errorf("after a failed write: %w", err)
+// intend records which sequence numbers the named writes of the group get, if
+// the first of all gets first.
+func (l *Leader) intend(group []*commit, first format.SeqNum) error {
+	l.once.buf = l.once.buf[:0]
+	last := uint64(first) - 1
+	for _, c := range group {
+		for _, w := range c.writes {
+			if w.Err != errPending {
+				continue
+			}
+			last += uint64(w.Count)
+			if w.ID != 0 {
+				l.once.buf = appendIntent(l.once.buf, w.Identity, last, uint64(w.Count))
+			}
+		}
+	}
+	return l.once.append()
+}
+
+// noteFailure looks whether a write has failed so that nothing more may be
+// written.
+func (l *Leader) noteFailure(err error) {
+	if errors.Is(err, coord.ErrFailed) {
+		l.refuse(fmt.Errorf("after a failed write: %w", err))
+	}
+}
+
+// refuse refuses all further writes.
+func (l *Leader) refuse(err error) {
+	if l.refusal.CompareAndSwap(nil, &err) {
 		close(l.failed)
 	}
+}
+
+// refused returns why nothing may be written any more.
+func (l *Leader) refused() error {
+	if err := l.refusal.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// CommitIf applies w if check, called while nobody else can write, in any
+// process, returns nil. Else it returns what check does.
+func (l *Leader) CommitIf(ctx context.Context, w *store.Write, check func() error) error {
+	if err := l.writable(); err != nil {
+		return err
+	}
+	select {
+	case <-l.queue.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	group := []*commit{{writes: []*store.Write{w}}}
+	pos, sync, err := l.applyIf(ctx, group, check)
+	l.queue.turn <- struct{}{}
+	if sync {
+		l.sync(pos, group)
+	}
+	if err == nil {
+		err = w.Err
+	}
+	return err
+}
+
+func (l *Leader) applyIf(ctx context.Context, group []*commit, check func() error) (pos lsm.Position, sync bool, err error) {
+	if err := l.refused(); err != nil {
+		return pos, false, err
+	}
+	turn, err := l.db.Lock(ctx)
+	if err != nil {
+		return pos, false, err
+	}
+	defer turn.Unlock()
+	// Room is made before the check: who waits for it lends the lock out.
+	if err := turn.MakeRoom(ctx, group[0].writes[0].Records, group[0].writes[0].Count); err != nil {
+		return pos, false, err
+	}
+	if err := check(); err != nil {
+		return pos, false, err
+	}
+	return l.apply(ctx, group, turn.Write)
 }

@@ -1,7 +1,8 @@
-// Package leader is the one process's part that has the database open: it
-// orders the writes of all, applies each guest's once, and answers what is
-// asked about the database. It knows no sockets: wire's hosts, and the leading
-// process itself, use it as a store.Store.
+// Package leader is the part of a process that has the database open itself:
+// alone, with both locks (Take), or as a member among others (Join). It groups
+// the writes of its process and, while it leads, applies each guest's once. It
+// knows no sockets: wire's hosts, and the process itself, use it as a
+// store.Store.
 package leader
 
 import (
@@ -12,8 +13,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/levelparty/party/internal/engine"
+	"github.com/levelparty/party/internal/coord"
 	"github.com/levelparty/party/internal/format"
+	"github.com/levelparty/party/internal/lsm"
 	"github.com/levelparty/party/internal/store"
 	"github.com/levelparty/party/internal/vfs"
 )
@@ -21,48 +23,51 @@ import (
 // Claim is the lock on a directory, held, with no database open yet.
 type Claim struct {
 	dir   string
-	lock  *vfs.Lock
-	files *engine.Files
+	lock  *vfs.Lock // as C++ LevelDB locks
+	flock *vfs.Lock // as goleveldb does
 }
 
 // Take locks dir, which must exist, in both of the ways in which LevelDBs
 // lock. If somebody holds either, it is ErrLocked. A shared claim is for
 // reading only and excludes no other.
-func Take(dir string, shared bool) (*Claim, error) {
-	lock, err := vfs.TryLock(filepath.Join(dir, "LOCK"), shared)
+func Take(dir string, shared bool) (_ *Claim, err error) {
+	path := filepath.Join(dir, "LOCK")
+	c := &Claim{dir: dir}
+	if c.lock, err = vfs.TryLock(path, shared); err == nil {
+		c.flock, err = vfs.TryFlock(path, shared)
+	}
+	if err == nil {
+		return c, nil
+	}
 	if errors.Is(err, vfs.ErrHeld) {
-		return nil, store.ErrLocked
+		err = store.ErrLocked
 	}
-	if err != nil {
-		return nil, err
-	}
-	files, err := engine.Lock(dir, shared)
-	if err != nil {
-		return nil, errors.Join(err, lock.Release())
-	}
-	return &Claim{dir, lock, files}, nil
+	return nil, errors.Join(err, c.Release())
 }
 
 // Release gives the directory up. Not to be called after Open.
 func (c *Claim) Release() error {
-	return errors.Join(c.files.Unlock(), c.lock.Release())
+	if c == nil {
+		return nil
+	}
+	return errors.Join(c.flock.Release(), c.lock.Release())
 }
 
 // Leader is an open database. It implements store.Store.
 type Leader struct {
-	// Constant after Open.
+	// Constant after Open or Join.
 	dir      string
-	lock     *vfs.Lock
-	engine   engine.Engine
+	lock     *Claim // nil: a member
+	ctl      *coord.Control
+	db       *lsm.DB
 	readOnly bool
 
 	queue queue
 
 	// Guarded by queue.turn.
-	once     *once
-	sequence uint64 // of the last write
-	group    []byte // reused memory
-	err      error  // why no more is written
+	once  *once  // while it leads
+	old   *once  // what a member knows of the leaders before it joined
+	group []byte // reused memory
 
 	closing sync.Once
 	leftMu  sync.Mutex
@@ -72,34 +77,50 @@ type Leader struct {
 	ending  atomic.Bool               // Close has begun
 	holder  atomic.Pointer[exclusive] // who has the turn since Begin
 	held    atomic.Value              // a chan struct{}, closed while somebody has it so
-	failed  chan struct{}             // closed when err is set by a failed write
+	record  atomic.Pointer[once]      // is once, for who has not the turn
+	refusal atomic.Pointer[error]     // why no more is written
+	failed  chan struct{}             // closed when a failed write was the reason
 }
 
 var errPending = errors.New("pending")
 
-// Open opens the claimed database. It takes c over: a failure releases it.
-func (c *Claim) Open(cfg engine.Config) (l *Leader, err error) {
-	l = &Leader{dir: c.dir, lock: c.lock, readOnly: cfg.ReadOnly, failed: make(chan struct{})}
+func newLeader(dir string) *Leader {
+	l := &Leader{dir: dir, failed: make(chan struct{})}
 	l.queue.turn = make(chan struct{}, 1)
-	l.held.Store(make(chan struct{}))
-	if !cfg.ReadOnly {
-		if l.once, err = openOnce(c.dir); err != nil {
-			return nil, errors.Join(fmt.Errorf("record of applied writes: %w", err), c.Release())
-		}
-	}
-	if l.engine, err = engine.Open(c.files, cfg); err != nil {
-		return nil, errors.Join(err, c.lock.Release())
-	}
-	if !cfg.ReadOnly {
-		if l.sequence, err = l.engine.LastSequence(); err == nil {
-			err = l.once.begin()
-		}
-		if err != nil {
-			return nil, errors.Join(err, l.engine.Close(), c.lock.Release())
-		}
-	}
 	l.queue.turn <- struct{}{}
+	l.held.Store(make(chan struct{}))
+	return l
+}
+
+// Open opens the claimed database, to lead alone. It takes c over: a failure
+// releases it.
+func (c *Claim) Open(cfg lsm.Config) (l *Leader, err error) {
+	l = newLeader(c.dir)
+	l.lock, l.ctl, l.readOnly = c, coord.Private(), cfg.ReadOnly
+	cfg.Dir, cfg.Control, cfg.Private, cfg.First = c.dir, l.ctl, true, true
+	cfg.Recovered = func(last format.SeqNum, manifest format.FileNum) (err error) {
+		l.once, err = openOnce(c.dir, last, manifest)
+		l.record.Store(l.once)
+		return err
+	}
+	cfg.Rolling = l.rolling
+	if l.db, err = lsm.Open(cfg); err != nil {
+		return nil, errors.Join(err, c.Release())
+	}
+	if !cfg.ReadOnly {
+		if err = l.db.Lead(); err != nil {
+			return nil, errors.Join(err, l.db.Close(), l.db.Release(), c.Release())
+		}
+	}
 	return l, nil
+}
+
+// rolling tells the record, if there is one, of the next manifest.
+func (l *Leader) rolling(manifest format.FileNum) error {
+	if o := l.record.Load(); o != nil {
+		return o.follow(manifest)
+	}
+	return nil
 }
 
 // Close closes the database and gives up the lock. Calls under way end first
@@ -110,17 +131,20 @@ func (l *Leader) Close() (err error) {
 		if x := l.holder.Load(); x != nil {
 			x.end() // it could be kept for ever
 		}
+		l.EndWaits()
+		l.Resign()
 		<-l.queue.turn // a group that is being applied ends
-		l.err = store.ErrClosed
-		if l.once != nil {
-			l.forgetLeft()
-			err = l.once.close()
-		}
+		closed := error(store.ErrClosed)
+		l.refusal.Store(&closed)
 		l.queue.turn <- struct{}{}
-		err = errors.Join(err, l.engine.Close(), l.lock.Release())
+		err = errors.Join(l.db.Close(), l.ctl.Leave(l.db.Tidy), l.db.Release(), l.lock.Release())
 	})
 	return err
 }
+
+// EndWaits makes writes that wait for other processes, and those that would, fail
+// with ErrClosed. It is for who is about to Close.
+func (l *Leader) EndWaits() { l.ctl.EndWaits() }
 
 // Failed is closed after a write that failed. What the log holds by then is not
 // known, so that nothing may be written behind it: all further writes fail
@@ -128,30 +152,53 @@ func (l *Leader) Close() (err error) {
 func (l *Leader) Failed() <-chan struct{} { return l.failed }
 
 // Get implements store.Store.
-func (l *Leader) Get(key []byte, snap store.Snapshot) ([]byte, error) { return l.engine.Get(key, snap) }
+func (l *Leader) Get(key []byte, snap store.Snapshot) ([]byte, error) {
+	v, err := l.db.Get(nil, key, snapshotOf(snap))
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
 
 // Has implements store.Store.
-func (l *Leader) Has(key []byte, snap store.Snapshot) (bool, error) { return l.engine.Has(key, snap) }
+func (l *Leader) Has(key []byte, snap store.Snapshot) (bool, error) {
+	return l.db.Has(key, snapshotOf(snap))
+}
 
 // Snapshot implements store.Store.
-func (l *Leader) Snapshot() (store.Snapshot, error) { return l.engine.Snapshot() }
+func (l *Leader) Snapshot() (store.Snapshot, error) {
+	s, err := l.db.Snapshot()
+	if err != nil {
+		return nil, err // and no nil pointer in an interface
+	}
+	return s, nil
+}
 
 // Iterator implements store.Store.
 func (l *Leader) Iterator(b store.Bounds, snap store.Snapshot) store.Iterator {
-	return l.engine.Iterator(b, snap)
+	return l.db.Iterator(b, snapshotOf(snap))
+}
+
+func snapshotOf(s store.Snapshot) *lsm.Snapshot {
+	if s == nil {
+		return nil
+	}
+	return s.(*lsm.Snapshot)
 }
 
 // CompactRange implements wire.Admin.
-func (l *Leader) CompactRange(b store.Bounds) error { return l.engine.CompactRange(b) }
+func (l *Leader) CompactRange(ctx context.Context, b store.Bounds) error {
+	return l.db.CompactRange(ctx, b)
+}
 
 // ApproximateSize implements wire.Admin.
-func (l *Leader) ApproximateSize(b store.Bounds) (int64, error) { return l.engine.ApproximateSize(b) }
+func (l *Leader) ApproximateSize(b store.Bounds) (int64, error) { return l.db.ApproximateSize(b) }
 
 // Property implements wire.Admin.
-func (l *Leader) Property(name string) (string, error) { return l.engine.Property(name) }
+func (l *Leader) Property(name string) (string, error) { return l.db.Property(name) }
 
 // Levels returns the tree's levels.
-func (l *Leader) Levels() ([]engine.Level, error) { return l.engine.Levels() }
+func (l *Leader) Levels() ([]lsm.Level, error) { return l.db.Levels() }
 
 // clearChunk is how many keys one step of a Clear deletes.
 const clearChunk = 4096
@@ -169,7 +216,7 @@ func (l *Leader) clear(ctx context.Context, c store.Clear, commit func(context.C
 		case <-ctx.Done():
 			return 0, false, ctx.Err()
 		}
-		n, done, err := l.once.applied(c.Identity)
+		n, done, err := l.applied(c.Identity)
 		l.queue.turn <- struct{}{}
 		if done || err != nil {
 			return n, true, err
@@ -180,7 +227,7 @@ func (l *Leader) clear(ctx context.Context, c store.Clear, commit func(context.C
 		limit = c.Limit
 	}
 	w := &store.Write{Sync: c.Sync, Identity: c.Identity}
-	it := l.engine.Iterator(c.Bounds, nil)
+	it := l.db.Iterator(c.Bounds, nil)
 	move, ok := it.Next, false
 	if ok = limit > 0; ok {
 		if c.Reverse {
@@ -205,9 +252,6 @@ func (l *Leader) clear(ctx context.Context, c store.Clear, commit func(context.C
 // Forget drops what is remembered of a client that will not send anything
 // again. It does not wait: where somebody writes, the next writer does it.
 func (l *Leader) Forget(client store.ClientID) {
-	if l.readOnly {
-		return
-	}
 	l.leftMu.Lock()
 	l.left = append(l.left, client)
 	l.leftMu.Unlock()
@@ -224,9 +268,23 @@ func (l *Leader) forgetLeft() {
 	l.leftMu.Lock()
 	defer l.leftMu.Unlock()
 	for _, client := range l.left {
-		delete(l.once.clients, client)
+		if l.once != nil {
+			delete(l.once.clients, client)
+		}
 	}
 	l.left = l.left[:0]
+}
+
+// applied reports whether w was applied before, and what a Clear deleted then.
+// Only who has the turn may call it.
+func (l *Leader) applied(w store.Identity) (count int64, ok bool, err error) {
+	switch {
+	case l.once != nil:
+		return l.once.applied(w)
+	case l.old != nil:
+		return l.old.applied(w)
+	}
+	return 0, false, nil
 }
 
 // Leave tells a Leader that is open for reading only that it will be closed to
@@ -255,11 +313,14 @@ func (l *Leader) Begin(ctx context.Context) (tx store.Store, end func(), err err
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
 	}
-	if l.err != nil {
-		l.queue.turn <- struct{}{}
-		return nil, nil, l.err
-	}
 	x := &exclusive{Leader: l}
+	if err = l.refused(); err == nil {
+		x.turn, err = l.db.Lock(ctx)
+	}
+	if err != nil {
+		l.queue.turn <- struct{}{}
+		return nil, nil, err
+	}
 	close(l.held.Load().(chan struct{})) // before anybody can end x
 	l.holder.Store(x)
 	if l.ending.Load() { // Close may have looked before
@@ -276,6 +337,7 @@ func (l *Leader) Held() <-chan struct{} { return l.held.Load().(chan struct{}) }
 type exclusive struct {
 	*Leader
 	mu   sync.Mutex
+	turn lsm.Turn
 	over bool // the turn was given back
 }
 
@@ -286,7 +348,10 @@ func (x *exclusive) Commit(ctx context.Context, writes []*store.Write) {
 		fail(writes, store.ErrClosed)
 		return
 	}
-	x.apply([]*commit{{writes: writes}})
+	group := []*commit{{writes: writes}}
+	if pos, sync, _ := x.apply(ctx, group, x.turn.Write); sync {
+		x.sync(pos, group)
+	}
 }
 
 // end gives the turn back. It may be called more than once.
@@ -297,6 +362,7 @@ func (x *exclusive) end() {
 		x.over = true
 		x.holder.Store(nil)
 		x.held.Store(make(chan struct{}))
+		x.turn.Unlock()
 		x.queue.turn <- struct{}{}
 	}
 }

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/syndtr/goleveldb/leveldb"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/levelparty/party/internal/engine"
 	"github.com/levelparty/party/internal/format"
+	"github.com/levelparty/party/internal/lsm"
 	"github.com/levelparty/party/internal/store"
 )
 
@@ -21,7 +22,7 @@ func openLeader(t *testing.T, dir string) *Leader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := c.Open(engine.Config{})
+	l, err := c.Open(lsm.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func TestIntentWithoutWrite(t *testing.T) {
 	l := openLeader(t, dir)
 	mustCommit(t, l, put("k", "old", 1, 1, 1))
 	// The leader dies having written the intent alone.
-	l.once.buf = appendEntry(l.once.buf[:0], entryIntent, store.ClientID{1}, 2, l.sequence+1, 1)
+	l.once.buf = appendEntry(l.once.buf[:0], entryIntent, store.ClientID{1}, 2, uint64(l.db.LastSequence())+1, 1)
 	if err := l.once.append(); err != nil {
 		t.Fatal(err)
 	}
@@ -117,26 +118,22 @@ func TestIntentsVoidAfterStranger(t *testing.T) {
 	dir := t.TempDir()
 	l := openLeader(t, dir)
 	mustCommit(t, l, put("k", "old", 1, 1, 1))
-	l.once.buf = appendEntry(l.once.buf[:0], entryIntent, store.ClientID{1}, 2, l.sequence+1, 1)
+	l.once.buf = appendEntry(l.once.buf[:0], entryIntent, store.ClientID{1}, 2, uint64(l.db.LastSequence())+1, 1)
 	if err := l.once.append(); err != nil {
 		t.Fatal(err)
 	}
 	dir = crash(t, dir)
 	// A stranger leads meanwhile and gives the number to a write of its own.
-	f, err := engine.Lock(dir, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := engine.Open(f, engine.Config{})
+	stranger, err := leveldb.OpenFile(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 10 {
-		if err := e.Write(format.AppendPut(nil, fmt.Appendf(nil, "s%d", i), nil), false); err != nil {
+		if err := stranger.Put(fmt.Appendf(nil, "s%d", i), nil, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := e.Close(); err != nil {
+	if err := stranger.Close(); err != nil {
 		t.Fatal(err)
 	}
 	l = openLeader(t, dir)
@@ -226,7 +223,7 @@ func TestDamagedRecord(t *testing.T) {
 		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := (&once{dir: dir, clients: make(map[store.ClientID]*onceClient)}).load(); err != nil {
+		if _, err := (&once{dir: dir, clients: make(map[store.ClientID]*onceClient)}).load(1); err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 	}
@@ -241,7 +238,7 @@ func FuzzOnceLoad(f *testing.F) {
 			t.Fatal(err)
 		}
 		o := &once{dir: dir, clients: make(map[store.ClientID]*onceClient)}
-		if _, err := o.load(); err != nil {
+		if _, err := o.load(1); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -251,10 +248,7 @@ func FuzzOnceLoad(f *testing.F) {
 // sequence number counts it.
 func TestConcurrentCommits(t *testing.T) {
 	l := openLeader(t, t.TempDir())
-	before, err := l.engine.LastSequence()
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := l.db.LastSequence()
 	const goroutines, each = 16, 200
 	var wg sync.WaitGroup
 	for g := range goroutines {
@@ -272,12 +266,8 @@ func TestConcurrentCommits(t *testing.T) {
 		}()
 	}
 	wg.Wait()
-	after, err := l.engine.LastSequence()
-	if err != nil || after-before != goroutines*each {
-		t.Errorf("sequence went from %d to %d (%v), want %d more", before, after, err, goroutines*each)
-	}
-	if l.sequence != after {
-		t.Errorf("leader counts %d, the engine %d", l.sequence, after)
+	if after := l.db.LastSequence(); after-before != goroutines*each {
+		t.Errorf("sequence went from %d to %d, want %d more", before, after, goroutines*each)
 	}
 }
 
@@ -293,11 +283,8 @@ func TestLargeWriteSequence(t *testing.T) {
 		w.Count++
 	}
 	mustCommit(t, l, w)
-	if after, err := l.engine.LastSequence(); err != nil || after != l.sequence {
-		t.Errorf("leader counts %d, the engine %d, %v", l.sequence, after, err)
-	}
-	if seq, err := engine.Sequence(dir); err != nil || seq != l.sequence {
-		t.Errorf("files say %d, %v, want %d", seq, err, l.sequence)
+	if after := l.db.LastSequence(); after != 6 {
+		t.Errorf("sequence number %d after 6 records", after)
 	}
 	dir = crash(t, dir)
 	l = openLeader(t, dir)

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"hash/fnv"
 	"maps"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
-	"github.com/levelparty/party/internal/engine"
+	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/store"
 )
 
@@ -29,9 +29,10 @@ import (
 //
 // An intent means something only as long as no other program has written to
 // the database; every program that opens one makes a new manifest, so the
-// record names the manifest its intents belong to. If a Node process led in
-// between, the intents are void, and a write that is sent again is applied
-// again: the npm protocols carry nothing that would tell.
+// record names those manifests that this leader has worked with, or was about
+// to. If a Node process led in between, the intents are void, and a write that
+// is sent again is applied again: the npm protocols carry nothing that would
+// tell.
 //
 // The record is read by processes of the same boot only, since the death of
 // the machine is the death of all guests: it is never synced.
@@ -49,7 +50,7 @@ import (
 //	40     8    c
 //
 //	kind   client  a                  b                        c      d
-//	1      zero    FNV-64a of the manifest's name; intents that follow belong to it
+//	1      zero    number of a manifest that the leader works with
 //	2      yes     id of the write    last sequence number     count  id - floor
 //	3      yes     id of the write    zero                     count
 //	4      yes     floor              last seen, Unix seconds
@@ -83,13 +84,15 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// once is the record. Its methods are called by one goroutine at a time.
+// once is the record. Its methods are called by one goroutine at a time, but
+// for follow.
 type once struct {
 	dir     string
+	mu      sync.Mutex // guards the file
 	f       *os.File
 	size    int64
-	facts   int64 // of size, what the last rewrite wrote
-	base    uint64
+	facts   int64  // of size, what the last rewrite wrote
+	base    uint64 // the manifest last told of
 	clients map[store.ClientID]*onceClient
 	buf     []byte
 }
@@ -100,25 +103,27 @@ type onceClient struct {
 	applied map[uint64]int64 // id to count
 }
 
-// openOnce reads the record of the leader before, settles its intents against
-// the files of the database, which must not be open yet, and begins a new one.
-func openOnce(dir string) (*once, error) {
+// openOnce reads the record of the leader before, settles its intents, and
+// begins a new one. last is the sequence number up to which that leader's writes
+// were applied; no other may have been given since. manifest is the one that
+// CURRENT names.
+func openOnce(dir string, last format.SeqNum, manifest format.FileNum) (_ *once, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("record of applied writes: %w", err)
+		}
+	}()
 	o := &once{dir: dir, clients: make(map[store.ClientID]*onceClient)}
-	intents, err := o.load()
+	intents, err := o.load(uint64(manifest))
 	if err != nil {
 		return nil, err
 	}
-	if len(intents) > 0 {
-		seq, err := engine.Sequence(dir)
-		if err != nil {
-			return nil, err
-		}
-		for _, in := range intents {
-			if in.seq <= seq {
-				o.note(in.client, in.id, in.count)
-			}
+	for _, in := range intents {
+		if in.seq <= uint64(last) {
+			o.note(in.client, in.id, in.count)
 		}
 	}
+	o.base = uint64(manifest)
 	if err := o.rewrite(); err != nil {
 		return nil, err
 	}
@@ -132,7 +137,7 @@ type intent struct {
 }
 
 // load reads the file and returns the intents that still mean something.
-func (o *once) load() ([]intent, error) {
+func (o *once) load(current uint64) ([]intent, error) {
 	b, err := os.ReadFile(filepath.Join(o.dir, onceName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -140,12 +145,8 @@ func (o *once) load() ([]intent, error) {
 	if err != nil {
 		return nil, err
 	}
-	current, err := currentHash(o.dir)
-	if err != nil {
-		return nil, err
-	}
 	var intents []intent
-	var base uint64
+	ours := false // current is a manifest of that leader
 	for ; len(b) >= entrySize; b = b[entrySize:] {
 		e := b[:entrySize]
 		if binary.LittleEndian.Uint32(e) != crc32.Checksum(e[4:], castagnoli) {
@@ -157,13 +158,11 @@ func (o *once) load() ([]intent, error) {
 		d := uint64(binary.LittleEndian.Uint32(e[4:]) >> 8)
 		switch e[4] {
 		case entryBase:
-			base = a
+			ours = ours || a == current
 		case entryIntent:
 			k := o.client(client)
 			k.floor = max(k.floor, a-min(a, d))
-			if base == current {
-				intents = append(intents, intent{client, a, s, int64(c)})
-			}
+			intents = append(intents, intent{client, a, s, int64(c)})
 		case entryFact:
 			o.note(client, a, int64(c))
 		case entryClient:
@@ -174,17 +173,10 @@ func (o *once) load() ([]intent, error) {
 	for _, k := range o.clients {
 		maps.DeleteFunc(k.applied, func(id uint64, _ int64) bool { return id < k.floor })
 	}
-	return intents, nil
-}
-
-func currentHash(dir string) (uint64, error) {
-	name, err := engine.Current(dir)
-	if err != nil {
-		return 0, err
+	if !ours {
+		return nil, nil
 	}
-	h := fnv.New64a()
-	h.Write([]byte(name))
-	return h.Sum64(), nil
+	return intents, nil
 }
 
 func (o *once) client(id store.ClientID) *onceClient {
@@ -255,13 +247,15 @@ func (o *once) forget() {
 	}
 }
 
-// begin tells the record which manifest the engine works with now.
-func (o *once) begin() (err error) {
-	if o.base, err = currentHash(o.dir); err != nil {
-		return err
+// follow tells the record of a manifest that the database is about to have.
+func (o *once) follow(manifest format.FileNum) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.base == uint64(manifest) {
+		return nil
 	}
-	o.buf = appendEntry(o.buf[:0], entryBase, store.ClientID{}, o.base, 0, 0)
-	return o.append()
+	o.base = uint64(manifest)
+	return o.write(appendEntry(nil, entryBase, store.ClientID{}, o.base, 0, 0))
 }
 
 // full reports whether the file should be written anew.
@@ -269,10 +263,17 @@ func (o *once) full() bool { return o.size > max(maxOnceFile, 2*o.facts) }
 
 // append writes the entries gathered in o.buf.
 func (o *once) append() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.write(o.buf)
+}
+
+// write REQUIRES o.mu.
+func (o *once) write(b []byte) error {
 	if o.f == nil {
 		return store.ErrClosed
 	}
-	n, err := o.f.WriteAt(o.buf, o.size)
+	n, err := o.f.WriteAt(b, o.size)
 	if err != nil {
 		return err
 	}
@@ -283,6 +284,8 @@ func (o *once) append() error {
 // rewrite replaces the file by one that holds the facts alone. Intents not yet
 // settled must not exist.
 func (o *once) rewrite() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	buf := appendEntry(nil, entryBase, store.ClientID{}, o.base, 0, 0)
 	for id, k := range o.clients {
 		if time.Since(k.seen) > forgetAfter {
@@ -334,9 +337,12 @@ func appendEntryD(dst []byte, kind byte, client store.ClientID, a, b, c, d uint6
 
 // close ends the record. If no guest may still ask, the file goes too.
 func (o *once) close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	var err error
 	if o.f != nil {
 		err = o.f.Close()
+		o.f = nil
 	}
 	if len(o.clients) == 0 {
 		err = errors.Join(err, os.Remove(filepath.Join(o.dir, onceName)))

@@ -44,7 +44,7 @@ func (h *Host) Goodbye(conn net.Conn, wait time.Duration) {
 
 // Admin is what a leader offers beside its data.
 type Admin interface {
-	CompactRange(b store.Bounds) error
+	CompactRange(ctx context.Context, b store.Bounds) error
 	ApproximateSize(b store.Bounds) (int64, error)
 	Property(name string) (string, error)
 	// Status returns a JSON document.

@@ -440,7 +440,7 @@ func (h *partyHost) administer(id uint64, r *Request) error {
 	switch r.Op {
 	case OpCompact:
 		b := cloneBounds(r.Bounds)
-		return h.beside(id, func() (Response, error) { return Response{}, admin.CompactRange(b) })
+		return h.beside(id, func() (Response, error) { return Response{}, admin.CompactRange(h.ctx, b) })
 	case OpSize:
 		n, err := admin.ApproximateSize(r.Bounds)
 		return h.reply(id, Response{Count: n}, err)

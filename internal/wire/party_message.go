@@ -81,6 +81,7 @@ type Hello struct {
 	Lead     uint8 // the guest's will to lead
 	ReadOnly bool
 	Since    int64 // of the host: when it began to lead, Unix milliseconds
+	Member   bool  // the guest shares memory: it is no guest but for what only the leader can do
 }
 
 // errorCodes are the errors that keep their identity over the wire, by code.
@@ -151,6 +152,7 @@ func appendHello(dst []byte, h *Hello) []byte {
 	dst = appendText(dst, 4, h.Program)
 	dst = appendNonzero(dst, 5, uint64(h.Lead))
 	dst = appendNonzero(dst, 6, boolUint(h.ReadOnly, 1))
+	dst = appendNonzero(dst, 8, boolUint(h.Member, 1))
 	dst = appendNonzero(dst, 7, uint64(h.Since))
 	return endFrame(dst, mark)
 }
@@ -175,6 +177,8 @@ func decodeHello(msg []byte, h *Hello) error {
 			h.Lead = uint8(f.varint())
 		case 6:
 			h.ReadOnly = f.bool()
+		case 8:
+			h.Member = f.bool()
 		case 7:
 			h.Since = int64(f.varint())
 		default:

@@ -63,13 +63,13 @@ type admin struct {
 	mu sync.Mutex
 }
 
-func (a *admin) CompactRange(store.Bounds) error              { return nil }
-func (a *admin) ApproximateSize(store.Bounds) (int64, error)  { return 7, nil }
-func (a *admin) Property(string) (string, error)              { return "", store.ErrNotFound }
-func (a *admin) Status() []byte                               { return []byte("{}") }
-func (a *admin) Welcome(_ net.Conn, guest Hello) (host Hello) { return Hello{PID: guest.PID + 1} }
-func (a *admin) Forget(store.ClientID)                        {}
-func (a *admin) Held() <-chan struct{}                        { return nil }
+func (a *admin) CompactRange(context.Context, store.Bounds) error { return nil }
+func (a *admin) ApproximateSize(store.Bounds) (int64, error)      { return 7, nil }
+func (a *admin) Property(string) (string, error)                  { return "", store.ErrNotFound }
+func (a *admin) Status() []byte                                   { return []byte("{}") }
+func (a *admin) Welcome(_ net.Conn, guest Hello) (host Hello)     { return Hello{PID: guest.PID + 1} }
+func (a *admin) Forget(store.ClientID)                            {}
+func (a *admin) Held() <-chan struct{}                            { return nil }
 func (a *admin) Begin(ctx context.Context) (store.Store, func(), error) {
 	got := make(chan struct{})
 	go func() {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/levelparty/party"
 	"github.com/levelparty/party/internal/partytest"
+	"github.com/levelparty/party/internal/vfs"
 )
 
 var helpers = map[string]partytest.Helper{"open": openOnce, "worker": worker}
@@ -38,12 +39,22 @@ type report struct {
 	N     int           `json:",omitempty"`
 }
 
-// openOnce opens the database, puts and gets a key, tells how long the open
-// took, and stays until it is told to end.
+// A kind of process is how it opens the database: goes as a member where that is
+// possible, sockets never.
+const (
+	goes    = "go"
+	sockets = "sockets"
+)
+
+func options(kind string) *party.Options { return &party.Options{Sockets: kind == sockets} }
+
+// openOnce opens the database in the way of its second argument, puts and gets a
+// key, and tells how long the open took. Then it tells its role as often as it is
+// asked, until it is told to end.
 func openOnce(p *partytest.Self) error {
 	ctx := context.Background()
 	start := time.Now()
-	db, err := party.Open(ctx, p.Args[0], nil)
+	db, err := party.Open(ctx, p.Args[0], options(p.Args[1]))
 	if err != nil {
 		return err
 	}
@@ -56,14 +67,50 @@ func openOnce(p *partytest.Self) error {
 	if _, err := db.Get(ctx, key); err != nil {
 		return err
 	}
-	p.Report(report{Kind: "open", Role: db.Role().String(), Took: took})
-	var order string
-	return p.Order(&order)
+	for {
+		p.Report(report{Kind: "open", Role: db.Role().String(), Took: took})
+		var order string
+		if err := p.Order(&order); err != nil {
+			return err
+		}
+	}
+}
+
+// waitRole waits until a process that openOnce runs has the role. Its last report
+// was r.
+func waitRole(t *testing.T, p *partytest.Process, r report, role party.Role) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); r.Role != role.String(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("role %s, want %v", r.Role, role)
+		}
+		time.Sleep(time.Millisecond)
+		p.Order("role")
+		p.Expect(&r)
+	}
+}
+
+// start starts openOnce and waits until it has the role.
+func start(t *testing.T, dir, kind string, role party.Role) *partytest.Process {
+	t.Helper()
+	p := partytest.Start(t, "open", dir, kind)
+	var r report
+	p.Expect(&r)
+	waitRole(t, p, r, role)
+	return p
 }
 
 // Property: of processes that start at the same instant on an empty directory
 // exactly one leads, all work, and all see all.
 func TestOpenAtOnce(t *testing.T) {
+	for name, kinds := range map[string][]string{
+		"members": {goes}, "sockets": {sockets}, "both": {goes, sockets},
+	} {
+		t.Run(name, func(t *testing.T) { testOpenAtOnce(t, kinds) })
+	}
+}
+
+func testOpenAtOnce(t *testing.T, kinds []string) {
 	n := 50
 	if testing.Short() {
 		n = 10
@@ -71,20 +118,32 @@ func TestOpenAtOnce(t *testing.T) {
 	dir := t.TempDir() + "/made/by/the/first"
 	procs := make([]*partytest.Process, n)
 	for i := range procs {
-		procs[i] = partytest.Start(t, "open", dir)
+		procs[i] = partytest.Start(t, "open", dir, kinds[i%len(kinds)])
 	}
-	leaders := 0
 	var took []time.Duration
 	for _, p := range procs {
 		var r report
 		p.Expect(&r)
-		if r.Role == "leader" {
-			leaders++
-		}
 		took = append(took, r.Took)
 	}
-	if leaders != 1 {
-		t.Errorf("%d leaders, want 1", leaders)
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		roles := make(map[string]int)
+		for _, p := range procs {
+			p.Order("role")
+			var r report
+			p.Expect(&r)
+			roles[r.Role]++
+		}
+		if roles["leader"] > 1 {
+			t.Fatalf("roles %v", roles)
+		}
+		if roles["leader"] == 1 && roles["electing"] == 0 {
+			t.Logf("roles %v", roles)
+			break
+		}
+		if time.Since(start) > 30*time.Second {
+			t.Fatalf("roles %v", roles)
+		}
 	}
 	db := open(t, dir)
 	keys := 0
@@ -107,19 +166,20 @@ func TestOpenAtOnce(t *testing.T) {
 // worker writes and reads until its orders end. Keys are its own, w<name>/<n>,
 // and every acknowledged put is reported after it was acknowledged. It also
 // writes the shared key "hot" with values never used twice, and watches it: a
-// value that has been replaced must not come back. With a third argument it may:
-// where Node processes lead, a retried write can be applied twice.
+// value that has been replaced must not come back. With a fourth argument it may:
+// where Node processes lead, a retried write can be applied twice. The third is
+// its kind.
 func worker(p *partytest.Self) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	db, err := party.Open(ctx, p.Args[0], &party.Options{
-		OnRole: func(r party.Role) { p.Report(report{Kind: "role", Role: r.String()}) },
-	})
+	o := options(p.Args[2])
+	o.OnRole = func(r party.Role) { p.Report(report{Kind: "role", Role: r.String()}) }
+	db, err := party.Open(ctx, p.Args[0], o)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	name, once := p.Args[1], len(p.Args) == 2
+	name, once := p.Args[1], len(p.Args) == 3
 	p.Report(report{Kind: "ready"})
 	var wg sync.WaitGroup
 	var last, gap atomic.Int64 // of any operation that succeeded; the longest pause
@@ -241,16 +301,21 @@ const fixedKeys = 2000
 // is lost; a replaced value does not come back; every iterator returns every
 // key of its range once and in order; nobody gets an error.
 func TestLeaderKilled(t *testing.T) {
-	kill(t, "go", "go", "go", "go")
+	t.Run("members", func(t *testing.T) { kill(t, goes, goes, goes, goes) })
+	t.Run("sockets", func(t *testing.T) { kill(t, sockets, sockets, sockets, sockets) })
+	t.Run("guests of members", func(t *testing.T) { kill(t, goes, sockets, goes, sockets) })
+	t.Run("members or their host", func(t *testing.T) { kill(t, sockets, goes, sockets) })
 }
 
 // The same, but for the replaced values, among Go and Node processes of both
 // packages, which follow each other in every order.
 func TestLeaderKilledAmongNodes(t *testing.T) {
-	t.Run("rave", func(t *testing.T) { kill(t, "go", "rave", "go", "rave") })
-	t.Run("party", func(t *testing.T) { kill(t, "go", "party", "go", "party") })
-	t.Run("both", func(t *testing.T) { kill(t, "go", "rave", "party", "go") })
-	t.Run("one go", func(t *testing.T) { kill(t, "rave", "go", "rave") })
+	t.Run("rave", func(t *testing.T) { kill(t, goes, "rave", goes, "rave") })
+	t.Run("party", func(t *testing.T) { kill(t, goes, "party", goes, "party") })
+	t.Run("both", func(t *testing.T) { kill(t, goes, "rave", "party", goes) })
+	t.Run("one go", func(t *testing.T) { kill(t, "rave", goes, "rave") })
+	t.Run("one go by sockets", func(t *testing.T) { kill(t, "rave", sockets, "rave") })
+	t.Run("all kinds", func(t *testing.T) { kill(t, goes, sockets, "rave", "party") })
 }
 
 // kill starts a worker of each kind, kills the leader, and replaces it by
@@ -267,26 +332,7 @@ func kill(t *testing.T, kinds ...string) {
 	t.Logf("PARTY_SEED=%d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()
-	db, err := party.Open(context.Background(), dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b party.Batch
-	for i := range fixedKeys {
-		b.Put(fmt.Appendf(nil, "fixed/%05d", i), fmt.Appendf(nil, "%0100d", i))
-	}
-	if err := db.Write(context.Background(), &b); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-
-	f := &flock{t: t, dir: dir, acked: make(map[string]int), led: make(map[string]int), kinds: make(map[string]string)}
-	f.mixed = slices.ContainsFunc(kinds, func(k string) bool { return k != "go" })
-	for _, k := range kinds {
-		f.start(k)
-	}
+	f := gather(t, dir, kinds)
 	var gaps []time.Duration
 	for range kills {
 		f.work(50 + rnd.IntN(100))
@@ -305,19 +351,55 @@ func kill(t *testing.T, kinds ...string) {
 		kills, f.led, f.acks(), f.scans, gaps[len(gaps)/2], gaps[len(gaps)-1])
 
 	check := open(t, dir)
+	f.check(func(key string) (string, bool) {
+		v, err := check.Get(context.Background(), []byte(key))
+		if err != nil && !errors.Is(err, party.ErrNotFound) {
+			t.Fatal(err)
+		}
+		return string(v), err == nil
+	})
+}
+
+// check looks whether what was acknowledged is there.
+func (f *flock) check(get func(key string) (string, bool)) {
+	f.t.Helper()
 	for name, n := range f.acked {
 		for i := range n {
 			key := fmt.Sprintf("w%s/%08d", name, i)
-			v, err := check.Get(context.Background(), []byte(key))
-			if err != nil || string(v) != key {
-				t.Errorf("acknowledged to a %s worker, of %d: %s: got %q, %v", f.kinds[name], n, key, v, err)
+			if v, _ := get(key); v != key {
+				f.t.Errorf("acknowledged to a %s worker, of %d: %s: got %q", f.kinds[name], n, key, v)
 				break
 			}
-			if _, err := check.Get(context.Background(), []byte("x"+key)); !errors.Is(err, party.ErrNotFound) {
-				t.Fatalf("x%s: %v, want ErrNotFound", key, err)
+			if _, ok := get("x" + key); ok {
+				f.t.Fatalf("x%s is there", key)
 			}
 		}
 	}
+}
+
+// gather makes a database and starts a worker of each kind at it.
+func gather(t *testing.T, dir string, kinds []string) *flock {
+	t.Helper()
+	db, err := party.Open(context.Background(), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b party.Batch
+	for i := range fixedKeys {
+		b.Put(fmt.Appendf(nil, "fixed/%05d", i), fmt.Appendf(nil, "%0100d", i))
+	}
+	if err := db.Write(context.Background(), &b); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f := &flock{t: t, dir: dir, acked: make(map[string]int), led: make(map[string]int), kinds: make(map[string]string)}
+	f.mixed = slices.ContainsFunc(kinds, isNode)
+	for _, k := range kinds {
+		f.start(k)
+	}
+	return f
 }
 
 // flock is a number of workers.
@@ -345,6 +427,8 @@ type sheep struct {
 	over  chan struct{}
 }
 
+func isNode(kind string) bool { return kind != goes && kind != sockets }
+
 func (f *flock) start(kind string) {
 	f.named++
 	s := &sheep{
@@ -352,12 +436,12 @@ func (f *flock) start(kind string) {
 		ready: make(chan struct{}), over: make(chan struct{}),
 	}
 	switch {
-	case kind != "go":
+	case isNode(kind):
 		s.Process = partytest.Node(f.t, "peer.js", kind, f.dir, s.name)
 	case f.mixed:
-		s.Process = partytest.Start(f.t, "worker", f.dir, s.name, "mixed")
+		s.Process = partytest.Start(f.t, "worker", f.dir, s.name, kind, "mixed")
 	default:
-		s.Process = partytest.Start(f.t, "worker", f.dir, s.name)
+		s.Process = partytest.Start(f.t, "worker", f.dir, s.name, kind)
 	}
 	f.alive = append(f.alive, s)
 	f.kinds[s.name] = kind
@@ -395,7 +479,7 @@ func (f *flock) start(kind string) {
 			f.mu.Unlock()
 		}
 	}()
-	if kind == "go" || len(f.alive) == 1 {
+	if !isNode(kind) || len(f.alive) == 1 {
 		<-s.ready
 	}
 	// A Node process may have to wait until one of its own kind, or a Go
@@ -463,10 +547,35 @@ func (f *flock) acks() (n int) {
 
 func open(t *testing.T, dir string) *party.DB {
 	t.Helper()
-	db, err := party.Open(context.Background(), dir, nil)
+	return openKind(t, dir, goes)
+}
+
+func openKind(t *testing.T, dir, kind string) *party.DB {
+	t.Helper()
+	db, err := party.Open(context.Background(), dir, options(kind))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
 	return db
+}
+
+// openAs opens a handle and waits until it has the role.
+func openAs(t *testing.T, dir, kind string, role party.Role) *party.DB {
+	t.Helper()
+	db := openKind(t, dir, kind)
+	for deadline := time.Now().Add(30 * time.Second); db.Role() != role; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("role %v, want %v", db.Role(), role)
+		}
+	}
+	return db
+}
+
+// needMemory skips the test where processes cannot share memory.
+func needMemory(t *testing.T) {
+	t.Helper()
+	if ok, why := vfs.SharedMemoryWorks(t.TempDir()); !ok {
+		t.Skip(why)
+	}
 }

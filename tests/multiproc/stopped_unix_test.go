@@ -25,11 +25,15 @@ func init() { helpers["greedy"] = greedy }
 // much they have to send, and say what they waited for; when it goes on, so
 // does the handle.
 func TestStoppedLeader(t *testing.T) {
+	for _, kind := range []string{goes, sockets} {
+		t.Run(kind, func(t *testing.T) { testStoppedLeader(t, kind) })
+	}
+}
+
+func testStoppedLeader(t *testing.T, kind string) {
 	dir := t.TempDir()
-	leader := partytest.Start(t, "open", dir)
-	var r report
-	leader.Expect(&r)
-	db := open(t, dir)
+	leader := start(t, dir, kind, party.Leader)
+	db := openAs(t, dir, sockets, party.Guest)
 	must(t, leader.Signal(syscall.SIGSTOP))
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
@@ -59,11 +63,51 @@ func TestStoppedLeader(t *testing.T) {
 	leader.End()
 }
 
+// Property: while the leader is stopped members read and write on, as far as they
+// can without new tables; what then waits ends with its context; and all goes on
+// when the leader does.
+func TestMembersBesideStoppedLeader(t *testing.T) {
+	needMemory(t)
+	dir := t.TempDir()
+	leader := start(t, dir, goes, party.Leader)
+	db := openAs(t, dir, goes, party.Member)
+	must(t, leader.Signal(syscall.SIGSTOP))
+	defer func() { _ = leader.Signal(syscall.SIGCONT) }()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	var err error
+	n := 0
+	for ; err == nil; n++ {
+		key := fmt.Appendf(nil, "k%06d", n)
+		if err = db.Put(ctx, key, make([]byte, 64<<10)); err != nil {
+			break
+		}
+		if _, e := db.Get(context.Background(), key); e != nil {
+			t.Fatal(e)
+		}
+	}
+	if n < 64 || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "wait for the leader") {
+		t.Errorf("after %d puts: %v", n, err)
+	}
+	late := openAs(t, dir, goes, party.Member)
+	for i := range n {
+		if ok, err := late.Has(context.Background(), fmt.Appendf(nil, "k%06d", i)); err != nil || !ok {
+			t.Fatalf("k%06d: %v, %v", i, ok, err)
+		}
+	}
+	must(t, leader.Signal(syscall.SIGCONT))
+	must(t, db.Put(context.Background(), []byte("k"), []byte("v")))
+	if v, err := late.Get(context.Background(), []byte("k")); err != nil || string(v) != "v" {
+		t.Errorf("got %q, %v", v, err)
+	}
+	leader.End()
+}
+
 // greedy asks for far more than it takes: scans of all entries and large
 // values, from many goroutines.
 func greedy(p *partytest.Self) error {
 	ctx := context.Background()
-	db, err := party.Open(ctx, p.Args[0], nil)
+	db, err := party.Open(ctx, p.Args[0], options(sockets))
 	if err != nil {
 		return err
 	}
@@ -91,16 +135,21 @@ func greedy(p *partytest.Self) error {
 // Property: a guest that stops in the middle of everything neither stops the
 // others nor makes the leader grow with what it asked for.
 func TestStoppedGuest(t *testing.T) {
+	for _, kind := range []string{goes, sockets} {
+		t.Run(kind, func(t *testing.T) { testStoppedGuest(t, kind) })
+	}
+}
+
+func testStoppedGuest(t *testing.T, kind string) {
 	dir := t.TempDir()
-	db := open(t, dir)
+	db := openAs(t, dir, kind, party.Leader)
 	ctx := context.Background()
 	must(t, db.Put(ctx, []byte("large"), bytes.Repeat([]byte("v"), 4<<20)))
 	for i := range 20000 {
 		must(t, db.Put(ctx, fmt.Appendf(nil, "%06d", i), bytes.Repeat([]byte("v"), 100)))
 	}
-	other := partytest.Start(t, "open", dir)
+	other := start(t, dir, sockets, party.Guest)
 	var r report
-	other.Expect(&r)
 	var guests []*partytest.Process
 	for range 4 {
 		g := partytest.Start(t, "greedy", dir)
@@ -112,18 +161,14 @@ func TestStoppedGuest(t *testing.T) {
 	for _, g := range guests {
 		must(t, g.Signal(syscall.SIGSTOP))
 	}
-	start := time.Now()
+	began := time.Now()
 	for i := range 2000 {
 		must(t, db.Put(ctx, fmt.Appendf(nil, "%06d", i), []byte("again")))
 	}
-	late := partytest.Start(t, "open", dir)
-	late.Expect(&r)
-	if r.Role != "guest" {
-		t.Errorf("role %s, want guest", r.Role)
-	}
+	late := start(t, dir, sockets, party.Guest)
 	after := memory(t)
 	t.Logf("beside 4 stopped guests with 128 calls each: 2000 puts and a new guest in %v; memory %d MiB, then %d MiB",
-		time.Since(start).Round(time.Millisecond), before>>20, after>>20)
+		time.Since(began).Round(time.Millisecond), before>>20, after>>20)
 	// One answer for each of the guests' connections may be under way, not one
 	// for each of their calls.
 	if after > before+128<<20 {

@@ -45,7 +45,7 @@ func BenchmarkGet(b *testing.B) {
 			if i++; i == len(order) {
 				i = 0
 			}
-			if _, _, ok, err := r.Get(k[:len(k)-8], format.MaxSeqNum); !ok || err != nil {
+			if _, _, ok, err := r.Get(k[:len(k)-8], format.MaxSeqNum, nil); !ok || err != nil {
 				b.Fatal(ok, err)
 			}
 		}
@@ -68,7 +68,7 @@ func BenchmarkGetMiss(b *testing.B) {
 		if i++; i == len(keys) {
 			i = 0
 		}
-		if _, _, ok, err := r.Get(keys[i], format.MaxSeqNum); ok || err != nil {
+		if _, _, ok, err := r.Get(keys[i], format.MaxSeqNum, nil); ok || err != nil {
 			b.Fatal(ok, err)
 		}
 	}

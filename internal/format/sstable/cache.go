@@ -11,6 +11,10 @@ import (
 type Cache interface {
 	// Get returns the block at offset of file, or nil.
 	Get(file, offset uint64) []byte
+	// Worth tells whether a block that Get has not found should be Put: while
+	// there is room or, since much is read once and not soon again, if it was
+	// asked for not long ago, too.
+	Worth(file, offset uint64) bool
 	// Put may keep a block.
 	Put(file, offset uint64, block []byte)
 	// Size returns how many bytes the cache takes now.
@@ -36,6 +40,11 @@ type clockCache struct{ shards []clockShard }
 func (c *clockCache) Get(file, offset uint64) []byte {
 	h := cacheHash(file, offset)
 	return c.shards[h&uint64(len(c.shards)-1)].get(h>>8, file, offset)
+}
+
+func (c *clockCache) Worth(file, offset uint64) bool {
+	h := cacheHash(file, offset)
+	return c.shards[h&uint64(len(c.shards)-1)].worth(h >> 8)
 }
 
 func (c *clockCache) Put(file, offset uint64, block []byte) {
@@ -64,6 +73,13 @@ func cacheHash(file, offset uint64) uint64 {
 type clockShard struct {
 	buckets []atomic.Pointer[cacheEntry] // constant; a power of two of them
 
+	// wanted are the blocks that were asked for lately and were not there, a bit
+	// for each by its hash; misses counts them. full is set while there is no
+	// room. All are hints.
+	wanted []atomic.Uint32
+	misses atomic.Uint32
+	full   atomic.Bool
+
 	mu       sync.Mutex
 	ring     []*cacheEntry
 	hand     int
@@ -87,6 +103,23 @@ const (
 func (s *clockShard) init(capacity int) {
 	s.capacity = capacity
 	s.buckets = make([]atomic.Pointer[cacheEntry], 1<<bits.Len(uint(max(capacity, 0)/usualCacheEntry)))
+	s.wanted = make([]atomic.Uint32, max(len(s.buckets)/4, 1)) // eight bits for each block
+}
+
+func (s *clockShard) worth(hash uint64) bool {
+	if !s.full.Load() {
+		return true
+	}
+	// Forget from time to time: as many misses as there is room for blocks.
+	if s.misses.Add(1) > uint32(len(s.buckets)) {
+		s.misses.Store(0)
+		for i := range s.wanted {
+			s.wanted[i].Store(0)
+		}
+	}
+	hash >>= 24
+	word, bit := &s.wanted[hash/32%uint64(len(s.wanted))], uint32(1)<<(hash%32)
+	return word.Or(bit)&bit != 0
 }
 
 func (s *clockShard) get(hash, file, offset uint64) []byte {
@@ -113,6 +146,7 @@ func (s *clockShard) put(hash, file, offset uint64, block []byte) {
 		return // two read it at once
 	}
 	for s.used+size > s.capacity {
+		s.full.Store(true)
 		s.evictLocked()
 	}
 	s.used += size

@@ -25,7 +25,7 @@ func (r *Reader) Check(each func(ikey, value []byte) error) error {
 	}
 	report(r.metaErr)
 	var last []byte // key
-	var buf scratch
+	var buf Scratch
 	var it blockIter
 	for i, h := range r.index.handles {
 		block, err := r.read(h, true, &buf)

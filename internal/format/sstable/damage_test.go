@@ -39,7 +39,7 @@ func useAll(src sstable.Source, size int, o sstable.ReaderOptions, probes [][]by
 		it.Prev()
 		it.Next()
 		err = errors.Join(err, it.Err())
-		_, _, _, e := r.Get(format.UserKey(k), format.KeySeq(k))
+		_, _, _, e := r.Get(format.UserKey(k), format.KeySeq(k), nil)
 		r.MayContain(format.UserKey(k))
 		r.ApproximateOffset(k)
 		err = errors.Join(err, e)

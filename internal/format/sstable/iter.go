@@ -13,7 +13,7 @@ type Iter struct {
 	valid   bool
 	scan    bool
 	block   blockIter
-	scratch scratch
+	scratch Scratch
 	err     error
 }
 
@@ -78,12 +78,8 @@ func (i *Iter) load(at int) bool {
 	if at < 0 || at >= i.r.index.len() {
 		return false
 	}
-	var s *scratch
-	if i.scan {
-		s = &i.scratch
-	}
 	var block []byte
-	if block, i.err = i.r.data(at, s); i.err != nil {
+	if block, i.err = i.r.data(at, &i.scratch, i.scan); i.err != nil {
 		return false
 	}
 	i.at = at

@@ -154,13 +154,14 @@ func (r *Reader) stored(offset, n uint64, buf []byte) ([]byte, error) {
 	return nil, fmt.Errorf("%s: %w", r.opts.Name, err)
 }
 
-// scratch is memory that reading a block may use again.
-type scratch struct{ stored, block []byte }
+// Scratch is memory for a block that is not kept. The zero Scratch is empty.
+// Not safe for concurrent use.
+type Scratch struct{ stored, block []byte }
 
 // read returns the block at h, uncompressed. If s is not nil the block may be
 // in there, otherwise it is nobody else's or part of the mapped file.
-func (r *Reader) read(h handle, verify bool, s *scratch) ([]byte, error) {
-	var none scratch
+func (r *Reader) read(h handle, verify bool, s *Scratch) ([]byte, error) {
+	var none Scratch
 	keep := s != nil
 	if !keep {
 		s = &none
@@ -202,9 +203,9 @@ func snappyLenOK(b []byte) bool {
 	return w > 0 && n <= 22*uint64(len(b)) && n <= math.MaxInt32
 }
 
-// data returns data block i, in s if that is not nil and it cannot be used in
-// place. Without s the cache keeps it.
-func (r *Reader) data(i int, s *scratch) ([]byte, error) {
+// data returns data block i: in place, out of the cache, or in s if it is not
+// nil and the block is not worth being kept. With scan nothing is.
+func (r *Reader) data(i int, s *Scratch, scan bool) ([]byte, error) {
 	h := r.index.handles[i]
 	if r.mapped != nil {
 		b := r.mapped[h.offset : h.offset+h.size+blockTrailerLen]
@@ -215,7 +216,7 @@ func (r *Reader) data(i int, s *scratch) ([]byte, error) {
 			return b[:h.size:h.size], nil
 		}
 	}
-	return r.dataSlow(h, s)
+	return r.dataSlow(h, s, scan)
 }
 
 // verify verifies block i with its trailer, if that was not done before.
@@ -231,30 +232,35 @@ func (r *Reader) verify(i int, b []byte) bool {
 	return true
 }
 
-func (r *Reader) dataSlow(h handle, s *scratch) ([]byte, error) {
-	if r.opts.Cache == nil {
+func (r *Reader) dataSlow(h handle, s *Scratch, scan bool) ([]byte, error) {
+	c := r.opts.Cache
+	if c == nil {
 		return r.read(h, r.opts.VerifyChecksums, s)
 	}
-	if b := r.opts.Cache.Get(r.opts.ID, h.offset); b != nil {
+	if b := c.Get(r.opts.ID, h.offset); b != nil {
 		return b, nil
 	}
-	b, err := r.read(h, r.opts.VerifyChecksums, s)
-	if err == nil && s == nil {
-		r.opts.Cache.Put(r.opts.ID, h.offset, b)
+	if s != nil && (scan || !c.Worth(r.opts.ID, h.offset)) {
+		return r.read(h, r.opts.VerifyChecksums, s)
+	}
+	b, err := r.read(h, r.opts.VerifyChecksums, nil)
+	if err == nil {
+		c.Put(r.opts.ID, h.offset, b)
 	}
 	return b, err
 }
 
 // Get finds the newest entry of user that is not newer than seq. value is part
-// of a block and must not be changed; it is valid as long as the Source is. A
-// deletion is an entry, too: the trailer tells.
-func (r *Reader) Get(user []byte, seq format.SeqNum) (value []byte, trailer uint64, ok bool, err error) {
+// of a block and must not be changed; it is valid as long as the Source is and
+// s, if that is not nil, is not used again. A deletion is an entry, too: the
+// trailer tells.
+func (r *Reader) Get(user []byte, seq format.SeqNum, s *Scratch) (value []byte, trailer uint64, ok bool, err error) {
 	limit := format.Trailer(seq, format.KindPut)
 	i := r.index.find(user, limit)
 	if i == r.index.len() || !r.filter.mayContain(r.index.handles[i].offset, bloomHash(user)) {
 		return nil, 0, false, nil
 	}
-	block, err := r.data(i, nil)
+	block, err := r.data(i, s, false)
 	if err != nil {
 		return nil, 0, false, err
 	}

@@ -123,7 +123,7 @@ func get(entries []entry, user []byte, seq format.SeqNum) (value []byte, trailer
 
 func checkGet(t *testing.T, r *sstable.Reader, entries []entry, user []byte, seq format.SeqNum) {
 	t.Helper()
-	value, trailer, ok, err := r.Get(user, seq)
+	value, trailer, ok, err := r.Get(user, seq, nil)
 	if err != nil {
 		t.Fatalf("Get(%q, %d): %v", user, seq, err)
 	}
@@ -336,7 +336,7 @@ func TestNoAllocations(t *testing.T) {
 				if !it.SeekGE(e.key) {
 					t.Error(it.Err())
 				}
-				if _, _, ok, err := r.Get(e.key[:len(e.key)-8], format.MaxSeqNum); !ok || err != nil {
+				if _, _, ok, err := r.Get(e.key[:len(e.key)-8], format.MaxSeqNum, nil); !ok || err != nil {
 					t.Error(ok, err)
 				}
 			}

@@ -40,7 +40,8 @@ type Reader struct {
 	dropped []byte
 	// sound: damage before this offset is known to have a record behind it.
 	sound int64
-	err   error // the end, of one sort or another
+	err   error              // the end, of one sort or another
+	tail  *format.Corruption // see Damage
 
 	mem []byte // what buf is read into
 }
@@ -86,6 +87,7 @@ func (r *Reader) Next() (payload []byte, end int64, err error) {
 		if damage.Offset < r.sound || r.recordBehind() {
 			return nil, r.end, damage
 		}
+		r.tail = damage
 		err = r.err // of the source, while looking
 		if err == nil {
 			err = io.EOF
@@ -103,6 +105,15 @@ func (r *Reader) End() int64 { return r.end }
 // Torn reports, after io.EOF, whether anything but zeros stands behind End: a
 // record of which only a part was written, most likely.
 func (r *Reader) Torn() bool { return r.err == io.EOF && r.junk }
+
+// Damage returns, after io.EOF, what is wrong behind End; nil if the file just
+// ends there, or inside a record.
+func (r *Reader) Damage() error {
+	if r.tail == nil {
+		return nil
+	}
+	return r.tail
+}
 
 // next is Next for one that calls all damage a corruption.
 func (r *Reader) next() ([]byte, error) {

@@ -1,0 +1,4 @@
+//go:build !lmdb
+
+// Package lmdb is empty without the build tag lmdb.
+package lmdb

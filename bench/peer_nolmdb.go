@@ -1,0 +1,5 @@
+//go:build !lmdb
+
+package main
+
+const lmdbBuilt = false

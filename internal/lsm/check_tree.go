@@ -1,0 +1,149 @@
+package lsm
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/levelparty/party/internal/format"
+	"github.com/levelparty/party/internal/format/manifest"
+	"github.com/levelparty/party/internal/format/wal"
+)
+
+// tree is what a manifest says, read so that damage is told and as much as
+// possible understood. What opens a database is stricter: see version.
+type tree struct {
+	num       format.FileNum
+	name      string
+	edits     int
+	end       int64 // of the last edit
+	torn      bool  // more follows, of which nothing can be read
+	damaged   bool  // something else than its end could not be read
+	levels    [numLevels][]*file
+	logNumber format.FileNum
+	prevLog   format.FileNum
+	nextFile  format.FileNum
+	lastSeq   format.SeqNum
+	// gone are tables that were in a level and are in none any more.
+	gone map[format.FileNum]bool
+}
+
+// readTree reads a manifest up to limit, or to its end if that is negative.
+// The error is what kept it from reading.
+func readTree(src io.ReaderAt, num format.FileNum, name string, limit int64, damage func(offset int64, reason string)) (*tree, error) {
+	t := &tree{num: num, name: name, gone: make(map[format.FileNum]bool)}
+	damaged := func(offset int64, reason string) {
+		t.damaged = true
+		damage(offset, reason)
+	}
+	var levels [numLevels]map[format.FileNum]manifest.FileMeta
+	for i := range levels {
+		levels[i] = make(map[format.FileNum]manifest.FileMeta)
+	}
+	r := wal.NewReader(src, name, 0, limit)
+	for {
+		begin := r.End()
+		payload, end, err := r.Next()
+		if isEOF(err) {
+			t.end, t.torn = r.End(), r.Torn()
+			break
+		}
+		if err != nil {
+			if _, ok := err.(*format.Corruption); ok {
+				_ = eachFault(err, damaged)
+				continue
+			}
+			return nil, err
+		}
+		var e manifest.Edit
+		if err := e.Decode(payload); err != nil {
+			_ = eachFault(err, func(_ int64, reason string) { damaged(begin, reason) })
+			continue
+		}
+		t.end = end
+		t.edits++
+		t.apply(&e, &levels, func(format string, args ...any) { damaged(begin, fmt.Sprintf(format, args...)) })
+	}
+	if t.edits == 0 || t.nextFile == 0 {
+		damaged(0, "the manifest holds no version")
+	}
+	t.sort(&levels, func(reason string) { damaged(-1, reason) })
+	return t, nil
+}
+
+func (t *tree) apply(e *manifest.Edit, levels *[numLevels]map[format.FileNum]manifest.FileMeta, damaged func(string, ...any)) {
+	if e.HasComparator && e.Comparator != format.ComparerName {
+		damaged("keys are ordered by %q, this library orders them by %q", e.Comparator, format.ComparerName)
+	}
+	if e.HasLogNumber {
+		t.logNumber = e.LogNumber
+	}
+	if e.HasPrevLogNumber {
+		t.prevLog = e.PrevLogNumber
+	}
+	if e.HasNextFile {
+		t.nextFile = e.NextFile
+	}
+	if e.HasLastSeq {
+		if e.LastSeq < t.lastSeq {
+			damaged("the last sequence number falls from %d to %d", t.lastSeq, e.LastSeq)
+		}
+		t.lastSeq = e.LastSeq
+	}
+	for _, d := range e.Deleted {
+		if _, ok := levels[d.Level][d.Num]; !ok {
+			damaged("takes table %d from level %d, which has none", d.Num, d.Level)
+		}
+		delete(levels[d.Level], d.Num)
+		t.gone[d.Num] = true
+	}
+	for _, a := range e.Added {
+		for level := range levels {
+			// Into the same level again is what goleveldb does.
+			if _, ok := levels[level][a.Num]; ok && level != a.Level {
+				damaged("adds table %d to level %d, level %d has it", a.Num, a.Level, level)
+			}
+		}
+		if format.CompareInternal(a.Smallest, a.Largest) > 0 {
+			damaged("table %d ends before it begins", a.Num)
+		}
+		levels[a.Level][a.Num] = a.FileMeta
+		delete(t.gone, a.Num)
+	}
+}
+
+// sort makes the levels of a version.
+func (t *tree) sort(levels *[numLevels]map[format.FileNum]manifest.FileMeta, damaged func(reason string)) {
+	for level, metas := range levels {
+		for _, num := range numbers(metas) {
+			t.levels[level] = append(t.levels[level], newFile(metas[num]))
+		}
+		files := t.levels[level]
+		if level == 0 {
+			slices.Reverse(files) // the newest first
+			continue
+		}
+		slices.SortFunc(files, func(a, b *file) int { return format.CompareInternal(a.Smallest, b.Smallest) })
+		for i := 1; i < len(files); i++ {
+			if a, b := files[i-1], files[i]; format.CompareInternal(a.Largest, b.Smallest) >= 0 {
+				damaged(fmt.Sprintf("tables %d and %d of level %d overlap", a.Num, b.Num, level))
+			}
+		}
+	}
+}
+
+// used returns the tables that are in a level.
+func (t *tree) used() map[format.FileNum]bool {
+	used := make(map[format.FileNum]bool)
+	for _, files := range t.levels {
+		for _, f := range files {
+			used[f.Num] = true
+		}
+	}
+	return used
+}
+
+// needs reports whether a log is not in tables.
+func (t *tree) needs(log format.FileNum) bool {
+	return log >= t.logNumber || log == t.prevLog && log != 0
+}

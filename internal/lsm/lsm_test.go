@@ -1,0 +1,200 @@
+package lsm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/levelparty/party/internal/coord"
+	"github.com/levelparty/party/internal/format"
+	"github.com/levelparty/party/internal/store"
+)
+
+func openPrivate(t testing.TB, dir string, c Config) *DB {
+	t.Helper()
+	c.Dir, c.Control, c.Private, c.First = dir, coord.Private(), true, true
+	db, err := Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Lead(); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func shut(t testing.TB, db *DB) {
+	t.Helper()
+	db.Resign()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Tidy(), db.Release()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dump returns the whole content, walked forward and backward.
+func dump(t testing.TB, db *DB, snap *Snapshot) map[string]string {
+	t.Helper()
+	m := make(map[string]string)
+	var keys []string
+	it := db.Iterator(store.Bounds{}, snap)
+	for ok := it.First(); ok; ok = it.Next() {
+		m[string(it.Key())] = string(it.Value())
+		keys = append(keys, string(it.Key()))
+	}
+	if it.Err() != nil {
+		t.Fatal(it.Err())
+	}
+	if !slices.IsSorted(keys) {
+		t.Fatal("not in order")
+	}
+	for ok := it.Last(); ok; ok = it.Prev() {
+		if len(keys) == 0 || keys[len(keys)-1] != string(it.Key()) || m[string(it.Key())] != string(it.Value()) {
+			t.Fatalf("backward: %q %q, forward had %q", it.Key(), it.Value(), keys)
+		}
+		keys = keys[:len(keys)-1]
+	}
+	if it.Err() != nil || len(keys) != 0 {
+		t.Fatal("backward:", len(keys), "entries left,", it.Err())
+	}
+	it.Close()
+	return m
+}
+
+// What was written is there, and nothing else, over rotations, flushes,
+// compactions and reopening.
+func TestModel(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Log("seed", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	model := make(map[string]string)
+	ctx := context.Background()
+	db := openPrivate(t, dir, Config{WriteBuffer: 64 << 10})
+	for range 20000 {
+		switch n := rnd.IntN(1000); {
+		case n == 0:
+			shut(t, db)
+			db = openPrivate(t, dir, Config{WriteBuffer: 64 << 10})
+		case n == 1:
+			if err := db.CompactRange(ctx, store.Bounds{}); err != nil {
+				t.Fatal(err)
+			}
+		case n < 5:
+			if got := dump(t, db, nil); !maps.Equal(got, model) {
+				t.Fatalf("%d entries, want %d", len(got), len(model))
+			}
+		case n < 300:
+			key := fmt.Sprint("k", rnd.IntN(3000))
+			v, err := db.Get(nil, []byte(key), nil)
+			want, ok := model[key]
+			if ok != (err == nil) || string(v) != want {
+				t.Fatalf("get %s: %q, %v, want %q", key, v, err, want)
+			}
+		default:
+			var records []byte
+			count := 1 + rnd.IntN(5)
+			for range count {
+				key := fmt.Sprint("k", rnd.IntN(3000))
+				if rnd.IntN(3) == 0 {
+					records = format.AppendDelete(records, []byte(key))
+					delete(model, key)
+				} else {
+					value := bytes.Repeat([]byte{byte(rnd.IntN(256))}, rnd.IntN(200))
+					records = format.AppendPut(records, []byte(key), value)
+					model[key] = string(value)
+				}
+			}
+			if _, err := db.Write(ctx, records, count, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := dump(t, db, nil); !maps.Equal(got, model) {
+		t.Fatalf("%d entries, want %d", len(got), len(model))
+	}
+	shut(t, db)
+}
+
+func BenchmarkPut(b *testing.B) {
+	db := openPrivate(b, b.TempDir(), Config{})
+	defer shut(b, db)
+	value := make([]byte, 100)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range value {
+		value[i] = byte(rnd.Uint32())
+	}
+	var rec []byte
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		rec = format.AppendPut(rec[:0], []byte(fmt.Sprintf("%016d", rnd.IntN(100000))), value)
+		if _, err := db.Write(ctx, rec, 1, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	db := openPrivate(b, b.TempDir(), Config{})
+	defer shut(b, db)
+	value := make([]byte, 100)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range value {
+		value[i] = byte(rnd.Uint32())
+	}
+	ctx := context.Background()
+	for i := range 100000 {
+		if _, err := db.Write(ctx, format.AppendPut(nil, []byte(fmt.Sprintf("%016d", i)), value), 1, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := db.CompactRange(ctx, store.Bounds{}); err != nil {
+		b.Fatal(err)
+	}
+	var key, dst []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		key = fmt.Appendf(key[:0], "%016d", rnd.IntN(100000))
+		var err error
+		if dst, err = db.Get(dst[:0], key, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkScan(b *testing.B) {
+	db := openPrivate(b, b.TempDir(), Config{})
+	defer shut(b, db)
+	value := make([]byte, 100)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range value {
+		value[i] = byte(rnd.Uint32())
+	}
+	ctx := context.Background()
+	for i := range 100000 {
+		if _, err := db.Write(ctx, format.AppendPut(nil, []byte(fmt.Sprintf("%016d", i)), value), 1, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := db.CompactRange(ctx, store.Bounds{}); err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for b.Loop() {
+		it := db.Iterator(store.Bounds{}, nil)
+		for ok := it.First(); ok; ok = it.Next() {
+			n += len(it.Key())
+		}
+		it.Close()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100000, "ns/entry")
+}

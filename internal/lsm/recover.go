@@ -1,0 +1,378 @@
+package lsm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/levelparty/party/internal/coord"
+	"github.com/levelparty/party/internal/format"
+	"github.com/levelparty/party/internal/format/manifest"
+	"github.com/levelparty/party/internal/format/wal"
+	"github.com/levelparty/party/internal/memtable"
+)
+
+// The first that opens a database when nobody else has it open recovers it as
+// LevelDB does: the manifest tells the tables, and the logs that it does not
+// call unnecessary are read again. Unlike LevelDB, it goes on with the newest
+// log and the manifest where they end, if they end well: nothing is written to
+// a table before the database can be used.
+
+// found are the files that recovery goes by.
+type found struct {
+	manifest format.FileNum
+	length   int64 // of the manifest
+	whole    bool  // the manifest ends well
+	version  *version
+	logs     []format.FileNum // to be read again, ascending
+	highest  format.FileNum   // of any file
+}
+
+// Exists reports whether dir holds a database.
+func Exists(dir string) (bool, error) {
+	_, err := os.Stat(dir + string(os.PathSeparator) + "CURRENT")
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// recover makes the first state of the control block out of the files.
+func (db *DB) recover() error {
+	exists, err := Exists(db.dir)
+	switch {
+	case err != nil:
+		return err
+	case !exists && (db.cfg.MustExist || db.readOnly):
+		return ErrNotExist
+	case exists && db.cfg.MustNotExist:
+		return ErrExist
+	}
+	if !exists {
+		if err := db.create(); err != nil {
+			return fmt.Errorf("create: %w", err)
+		}
+	}
+	have, err := db.readManifest()
+	if err != nil {
+		return err
+	}
+	v := have.version
+	db.ctl.EnsureNextFile(max(have.highest+1, v.nextFile))
+	st := coord.State{Seq: v.lastSeq, Version: 1, Epoch: 1}
+	if db.readOnly {
+		return db.recoverReadOnly(have, &st)
+	}
+
+	var logs []*replay
+	defer func() {
+		if err != nil {
+			for _, r := range logs {
+				r.mem.unref()
+			}
+		}
+	}()
+	for _, num := range have.logs {
+		r, err := db.replay(num)
+		if err != nil {
+			return err
+		}
+		logs = append(logs, r)
+		st.Seq = max(st.Seq, r.last)
+	}
+	if db.cfg.Recovered != nil {
+		if err := db.cfg.Recovered(st.Seq, have.manifest); err != nil {
+			return err
+		}
+	}
+
+	// The newest log goes on, if it can. One before it can wait for the leader,
+	// as an immutable memtable does; others become tables now.
+	var active *replay
+	full := logs
+	wait := 1
+	if slices.ContainsFunc(logs, func(r *replay) bool { return r.first != 0 && r.first < v.lastSeq }) {
+		// C++ LevelDB, killed, leaves logs whose writes have lower numbers than
+		// its manifest. goleveldb, coming after us, would drop them.
+		wait = 0
+	} else if n := len(logs); n > 0 && logs[n-1].good && logs[n-1].mem.Room() > int64(db.cfg.WriteBuffer)/4 {
+		active, full = logs[n-1], logs[:n-1]
+	}
+	rewrite := !have.whole || have.length > maxManifest
+	for ; len(full) > wait; full = full[1:] {
+		f, err := db.writeMem(full[0].mem)
+		if err != nil {
+			return err
+		}
+		e := &manifest.Edit{LogNumber: full[0].num + 1, HasLogNumber: true, HasPrevLogNumber: true, LastSeq: max(v.lastSeq, full[0].last), HasLastSeq: true}
+		if f != nil {
+			e.Added = []manifest.AddedFile{{FileMeta: *f}}
+		}
+		if v, err = v.apply(db.files, e); err != nil {
+			return err
+		}
+		full[0].mem.unref()
+		full[0].mem = nil
+		_ = db.removeMem(full[0].num)
+		rewrite = true
+	}
+	if rewrite {
+		have.manifest = db.ctl.NextFile()
+		v.nextFile = db.ctl.PeekNextFile()
+		f, end, err := db.writeManifest(have.manifest, v)
+		if err != nil {
+			return err
+		}
+		f.Close()
+		have.length = end
+	}
+
+	var mem, imm *mem
+	if len(full) > 0 {
+		r := full[0]
+		imm = r.mem
+		st.ImmLog, st.ImmLen, st.ImmSeq = r.num, r.end, max(r.last, v.lastSeq)
+	}
+	if active != nil {
+		if err := os.Truncate(db.path(format.LogName(active.num)), active.end); err != nil {
+			return err
+		}
+		mem = active.mem
+		db.ctl.SetLogAlloc(active.end)
+		st.Log, st.LogLen = active.num, active.end
+	} else {
+		num := db.ctl.NextFile()
+		db.writer.num = num
+		var allocated int64
+		if db.writer.log, allocated, mem, err = db.newLog(num, int64(db.cfg.WriteBuffer)); err != nil {
+			return err
+		}
+		db.ctl.SetLogAlloc(allocated)
+		st.Log = num
+	}
+	db.begin(have, v, &st, mem, imm)
+	return nil
+}
+
+// begin publishes the first state.
+func (db *DB) begin(have *found, v *version, st *coord.State, mem, imm *mem) {
+	st.Manifest, st.ManifestLen = have.manifest, have.length
+	st.Level0 = uint64(len(v.levels[0]))
+	v.id = st.Version
+	db.viewMu.Lock()
+	defer db.viewMu.Unlock()
+	db.reading.num, db.reading.pos = have.manifest, have.length
+	db.holdVersionLocked(v)
+	v.refs++ // by the view
+	first := &view{db: db, epoch: st.Epoch, mem: mem, imm: imm, version: v}
+	first.refs.Store(1)
+	db.setViewLocked(first)
+	db.ctl.Publish(*st)
+}
+
+// recoverReadOnly reads all logs into one memtable, and changes nothing.
+func (db *DB) recoverReadOnly(have *found, st *coord.State) error {
+	need := int64(memtable.HeaderLen)
+	for _, num := range have.logs {
+		n, err := db.measure(num)
+		if err != nil {
+			return err
+		}
+		need += n
+	}
+	mem, err := db.newMem(0, need)
+	if err != nil {
+		return err
+	}
+	for _, num := range have.logs {
+		r := &replay{num: num, good: true}
+		if err := db.readLog(r, func(seq format.SeqNum, records []byte, count int) error {
+			return insert(mem, seq, records)
+		}); err != nil {
+			mem.unref()
+			return err
+		}
+		st.Seq = max(st.Seq, r.last)
+	}
+	db.begin(have, have.version, st, mem, nil)
+	return nil
+}
+
+// create makes the files of an empty database.
+func (db *DB) create() error {
+	// What is there without a CURRENT may be the rest of a database that can be
+	// repaired.
+	entries, err := os.ReadDir(db.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		kind, num, ok := format.ParseFileName(e.Name())
+		if ok && (kind == format.FileTable || kind == format.FileManifest && num > 1 || kind == format.FileLog) {
+			info, err := e.Info()
+			if err == nil && info.Size() > 0 {
+				return fmt.Errorf("%s is there, but no CURRENT: repair the database, or empty the directory: %w", e.Name(), ErrCorrupted)
+			}
+		}
+	}
+	f, _, err := db.writeManifest(1, &version{nextFile: 2})
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// readManifest reads the current manifest and looks for the logs.
+func (db *DB) readManifest() (*found, error) {
+	b, err := os.ReadFile(db.path("CURRENT"))
+	if err != nil {
+		return nil, err
+	}
+	num, err := manifest.ReadCurrent(b)
+	if err != nil {
+		return nil, fmt.Errorf("CURRENT: %w", err)
+	}
+	name := format.ManifestName(num)
+	f, err := os.Open(db.path(name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("CURRENT names a manifest that is not there: %w: %w", ErrCorrupted, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	edits, end, err := readEdits(f, name, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	have := &found{manifest: num, length: end}
+	have.version, err = new(version).apply(db.files, edits...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(edits) == 0 || have.version.nextFile == 0 {
+		return nil, &format.Corruption{File: name, Reason: "the manifest holds no version"}
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	have.whole = info.Size() == end
+	entries, err := os.ReadDir(db.dir)
+	if err != nil {
+		return nil, err
+	}
+	tables := make(map[format.FileNum]bool)
+	for _, e := range entries {
+		kind, n, ok := format.ParseFileName(e.Name())
+		if !ok {
+			continue
+		}
+		have.highest = max(have.highest, n)
+		if kind == format.FileTable {
+			tables[n] = true
+		}
+		if kind == format.FileLog && (n >= have.version.logNumber || n == have.version.prevLog && n != 0) {
+			have.logs = append(have.logs, n)
+		}
+	}
+	// Else what is left would be taken for all there is, and tables that the
+	// end of a damaged manifest tells of would be swept away.
+	have.version.files(func(_ int, f *file) {
+		if err == nil && !tables[f.Num] {
+			err = &format.Corruption{File: format.TableName(f.Num), Reason: "the table is missing"}
+		}
+	})
+	slices.Sort(have.logs)
+	return have, err
+}
+
+// replay is what a log held.
+type replay struct {
+	num         format.FileNum
+	mem         *mem
+	first, last format.SeqNum // 0: nothing
+	end         int64         // of what is valid
+	good        bool          // nothing is damaged: more may be appended
+}
+
+// replay reads a log into a memtable. Damaged records are left out, as LevelDB
+// does; a torn last record was never acknowledged.
+func (db *DB) replay(num format.FileNum) (*replay, error) {
+	need, err := db.measure(num)
+	if err != nil {
+		return nil, err
+	}
+	r := &replay{num: num, good: true}
+	if r.mem, err = db.newMem(num, max(int64(db.cfg.WriteBuffer), memtable.HeaderLen+need)); err != nil {
+		return nil, err
+	}
+	err = db.readLog(r, func(seq format.SeqNum, records []byte, count int) error {
+		return insert(r.mem, seq, records)
+	})
+	if err != nil {
+		r.mem.unref()
+		return nil, err
+	}
+	return r, nil
+}
+
+// measure returns the most that the entries of a log take in a memtable.
+func (db *DB) measure(num format.FileNum) (need int64, err error) {
+	err = db.readLog(&replay{num: num}, func(_ format.SeqNum, records []byte, count int) error {
+		n, err := needOf(records, count)
+		need += n
+		return err
+	})
+	return need, err
+}
+
+// readLog visits the batches of r's log, and notes in r how it ends.
+func (db *DB) readLog(r *replay, visit func(seq format.SeqNum, records []byte, count int) error) error {
+	name := format.LogName(r.num)
+	f, err := os.Open(db.path(name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	log := wal.NewReader(f, name, 0, -1)
+	for {
+		payload, end, err := log.Next()
+		if isEOF(err) {
+			return nil
+		}
+		var seq format.SeqNum
+		var records []byte
+		var count int
+		if err == nil {
+			seq, count, records, err = format.ParseBatch(payload)
+		}
+		if err == nil {
+			var n int
+			if n, err = format.CountRecords(records); err == nil && n != count {
+				err = fmt.Errorf("batch of %d records says it has %d: %w", n, count, ErrCorrupted)
+			}
+		}
+		if errors.Is(err, ErrCorrupted) {
+			if r.good {
+				db.log.Error("damage in a log: the rest is read as far as it can be", "path", db.path(name), "reason", err)
+			}
+			r.good = false
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if count > 0 {
+			if err := visit(seq, records, count); err != nil {
+				return err
+			}
+			if r.first == 0 {
+				r.first = seq
+			}
+			r.last = max(r.last, seq+format.SeqNum(count)-1)
+		}
+		r.end = end
+	}
+}

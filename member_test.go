@@ -1,0 +1,38 @@
+package party_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/levelparty/party"
+)
+
+// Property: two handles are members of one database, and each sees at once what
+// the other has written.
+func TestMembersSeeEachOther(t *testing.T) {
+	needMemory(t)
+	ctx := context.Background()
+	dir := t.TempDir()
+	a := openAs(t, party.Leader, dir, nil)
+	b := open(t, dir, nil)
+	for i := range 20000 {
+		key, value := fmt.Appendf(nil, "k%d", i%5000), fmt.Appendf(nil, "v%d", i)
+		if err := a.Put(ctx, key, value); err != nil {
+			t.Fatal(err)
+		}
+		got, err := b.Get(ctx, key)
+		if err != nil || string(got) != string(value) {
+			t.Fatalf("get %s: %s, %v; want %s", key, got, err, value)
+		}
+		a, b = b, a
+	}
+	roles := map[party.Role]int{a.Role(): 1}
+	roles[b.Role()]++
+	if roles[party.Leader] != 1 || roles[party.Member] != 1 {
+		t.Errorf("roles %v", roles)
+	}
+	if s, err := b.Status(ctx); err != nil || len(s.Members) != 2 {
+		t.Errorf("status %+v, %v", s, err)
+	}
+}

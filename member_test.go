@@ -2,6 +2,7 @@ package party_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -34,5 +35,33 @@ func TestMembersSeeEachOther(t *testing.T) {
 	}
 	if s, err := b.Status(ctx); err != nil || len(s.Members) != 2 {
 		t.Errorf("status %+v, %v", s, err)
+	}
+}
+
+func TestMembers(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	a, b := open(t, dir, nil), open(t, dir, nil)
+	for i := range 10 {
+		if err := b.Put(ctx, fmt.Append(nil, i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buf, err := a.Append(ctx, []byte("x"), []byte("3"))
+	if err != nil || string(buf) != "x" {
+		t.Errorf("append: %q, %v", buf, err)
+	}
+	members, err := a.Members(ctx)
+	if err != nil || len(members) != 2 {
+		t.Fatalf("%+v, %v", members, err)
+	}
+	for _, m := range members {
+		if m.PID == 0 || m.Program == "" || m.Since.IsZero() || m.Self && m.Gets != 1 || !m.Self && m.Records != 10 {
+			t.Errorf("%+v", m)
+		}
+	}
+	guest := open(t, dir, &party.Options{Sockets: true})
+	if _, err := guest.Members(ctx); !errors.Is(err, party.ErrNotSupported) {
+		t.Errorf("of a guest: %v", err)
 	}
 }

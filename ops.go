@@ -31,6 +31,19 @@ func (db *DB) Get(ctx context.Context, key []byte) ([]byte, error) {
 	return r.Value, opError("get", err)
 }
 
+// Append appends the value of key to dst and returns the longer slice, as append
+// does. A missing key is ErrNotFound, and dst is returned as it was. It allocates
+// only if dst has too little room.
+func (db *DB) Append(ctx context.Context, dst, key []byte) ([]byte, error) {
+	if l := db.local.Load(); l != nil && ctx.Err() == nil {
+		if v, err := l.Append(dst, key, nil); err == nil || !errors.Is(err, store.ErrClosed) {
+			return v, opError("get", err)
+		}
+	}
+	r, err := db.call(ctx, wire.Request{Op: wire.OpGet, Key: key})
+	return append(dst, r.Value...), opError("get", err)
+}
+
 // Has reports whether key exists.
 func (db *DB) Has(ctx context.Context, key []byte) (bool, error) {
 	if l := db.local.Load(); l != nil && ctx.Err() == nil {

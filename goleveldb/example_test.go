@@ -111,6 +111,10 @@ func ExamplePartyOptions() {
 	}
 	db := leveldb.New(p, &leveldb.Options{ResumeIterators: true})
 	defer db.Close()
-	fmt.Println(db.Party().Role())
-	// Output: leader
+	if err := db.Put([]byte("fruit"), []byte("apple"), nil); err != nil {
+		log.Fatal(err)
+	}
+	fruit, err := db.Get([]byte("fruit"), nil)
+	fmt.Println(string(fruit), err)
+	// Output: apple <nil>
 }

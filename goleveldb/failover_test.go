@@ -33,7 +33,7 @@ func putMany(t *testing.T, db *goleveldb.DB) {
 func TestIteratorOfDeadLeader(t *testing.T) {
 	dir := t.TempDir()
 	leader := startLeader(t, dir)
-	db := open(t, dir, nil)
+	db := openGuest(t, dir, nil)
 	putMany(t, db)
 	it := db.NewIterator(nil, nil)
 	defer it.Release()
@@ -57,16 +57,51 @@ func TestIteratorOfDeadLeader(t *testing.T) {
 	}
 }
 
+// Property: the iterators, snapshots and transactions of a member do not notice
+// that the leader is killed.
+func TestMemberOfDeadLeader(t *testing.T) {
+	dir := t.TempDir()
+	needMemory(t, dir)
+	leader := startLeader(t, dir)
+	db := expectRole(t, open(t, dir, nil), party.Member)
+	putMany(t, db)
+	snap, err := db.GetSnapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snap.Release()
+	it := db.NewIterator(nil, nil)
+	defer it.Release()
+	it.Next()
+	tr, err := db.OpenTransaction()
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, tr, "k", "new")
+	leader.Kill()
+	if got := get(t, tr, "k"); got != "new" {
+		t.Errorf("k = %q in the transaction, want new", got)
+	}
+	if err := tr.Commit(); err != nil {
+		t.Error(err)
+	}
+	if n := 1 + count(it.Next); n != many || it.Error() != nil {
+		t.Errorf("%d entries, %v, want %d", n, it.Error(), many)
+	}
+	if got := get(t, snap, "k"); got != none {
+		t.Errorf("k = %q in the snapshot, want none", got)
+	}
+	expectRole(t, db, party.Leader)
+	if got := get(t, db, "k"); got != "new" {
+		t.Errorf("k = %q, want new", got)
+	}
+}
+
 // Property: with ResumeIterators an iterator goes on.
 func TestResumeIterators(t *testing.T) {
 	dir := t.TempDir()
 	leader := startLeader(t, dir)
-	p, err := party.Open(context.Background(), dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := goleveldb.New(p, &goleveldb.Options{ResumeIterators: true})
-	closeLater(t, db)
+	db := openGuest(t, dir, &goleveldb.Options{ResumeIterators: true})
 	putMany(t, db)
 	it := db.NewIterator(nil, nil)
 	defer it.Release()
@@ -83,35 +118,57 @@ func TestResumeIterators(t *testing.T) {
 	}
 }
 
-// Property: the iterators of a handle that leads fail alike when it hands over
-// to another process, rather than show two states.
+// Property: the iterators of a handle that leads alone fail alike when it hands
+// over to another process, rather than show two states; a member's read on in
+// their one.
 func TestIteratorOfLeaderThatHandsOver(t *testing.T) {
-	dir := t.TempDir()
-	db := open(t, dir, nil)
-	fill(t, db) // tables: what is in memory outlives the database
-	it := db.NewIterator(nil, nil)
-	defer it.Release()
-	it.Next()
-	next, err := party.Open(context.Background(), dir, &party.Options{Lead: party.LeadFirst})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer next.Close()
-	for start := time.Now(); db.Party().Role() != party.Guest; time.Sleep(time.Millisecond) {
-		if time.Since(start) > 10*time.Second {
-			t.Fatal("no handover")
-		}
-	}
-	if n := 1 + count(it.Next); n == 500 || !errors.Is(it.Error(), party.ErrSnapshotLost) {
-		t.Errorf("%d entries, %v, want ErrSnapshotLost", n, it.Error())
+	for _, sockets := range []bool{true, false} {
+		t.Run(fmt.Sprintf("sockets %v", sockets), func(t *testing.T) {
+			dir := t.TempDir()
+			var db *goleveldb.DB
+			after := party.Guest
+			if sockets {
+				db = openGuest(t, dir, nil)
+			} else {
+				needMemory(t, dir)
+				db, after = open(t, dir, nil), party.Member
+			}
+			expectRole(t, db, party.Leader)
+			fill(t, db) // tables: what is in memory outlives the database
+			it := db.NewIterator(nil, nil)
+			defer it.Release()
+			it.Next()
+			next, err := party.Open(context.Background(), dir, &party.Options{Lead: party.LeadFirst, Sockets: sockets})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer next.Close()
+			expectRole(t, db, after)
+			n := 1 + count(it.Next)
+			switch {
+			case sockets && (n == 500 || !errors.Is(it.Error(), party.ErrSnapshotLost)):
+				t.Errorf("%d entries, %v, want ErrSnapshotLost", n, it.Error())
+			case !sockets && (n != 500 || it.Error() != nil):
+				t.Errorf("%d entries, %v, want 500", n, it.Error())
+			}
+		})
 	}
 }
 
-// Property: calls wait for the next leader, and all succeed.
+// Property: calls wait for the next leader, or need none, and all succeed.
 func TestCallsOverFailover(t *testing.T) {
+	t.Run("member", func(t *testing.T) {
+		testCallsOverFailover(t, func(dir string) *goleveldb.DB { return open(t, dir, nil) })
+	})
+	t.Run("guest", func(t *testing.T) {
+		testCallsOverFailover(t, func(dir string) *goleveldb.DB { return openGuest(t, dir, nil) })
+	})
+}
+
+func testCallsOverFailover(t *testing.T, open func(dir string) *goleveldb.DB) {
 	dir := t.TempDir()
 	leader := startLeader(t, dir)
-	db := open(t, dir, nil)
+	db := open(dir)
 	stop := time.AfterFunc(50*time.Millisecond, func() { leader.KillKeep() })
 	defer stop.Stop()
 	n := 0

@@ -11,6 +11,7 @@ import (
 	"github.com/levelparty/party"
 	"github.com/levelparty/party/goleveldb"
 	"github.com/levelparty/party/internal/partytest"
+	"github.com/levelparty/party/internal/vfs"
 )
 
 func TestMain(m *testing.M) {
@@ -67,26 +68,60 @@ func closeLater(t testing.TB, db *goleveldb.DB) {
 	})
 }
 
+// openGuest opens the database in dir, by sockets. If nobody leads it leads
+// alone.
+func openGuest(t testing.TB, dir string, o *goleveldb.Options) *goleveldb.DB {
+	t.Helper()
+	p, err := party.Open(context.Background(), dir, &party.Options{Sockets: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := goleveldb.New(p, o)
+	closeLater(t, db)
+	return db
+}
+
 // inRoles runs test with a database of its own for each way to reach one: as
-// the leader, as a guest of a leader in this process, and of one in another.
+// the leader, as a member beside one and as its guest, with the leader in this
+// process and in another.
 func inRoles(t *testing.T, test func(t *testing.T, db *goleveldb.DB)) {
 	t.Run("leader", func(t *testing.T) {
 		test(t, expectRole(t, open(t, t.TempDir(), nil), party.Leader))
 	})
-	t.Run("guest", func(t *testing.T) {
-		dir := t.TempDir()
+	lead := func(t *testing.T, dir string) {
 		p, err := party.Open(context.Background(), dir, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { p.Close() })
-		test(t, expectRole(t, open(t, dir, nil), party.Member))
-	})
-	t.Run("guest of another process", func(t *testing.T) {
-		dir := t.TempDir()
-		startLeader(t, dir)
-		test(t, expectRole(t, open(t, dir, nil), party.Member))
-	})
+		for start := time.Now(); p.Role() != party.Leader; time.Sleep(time.Millisecond) {
+			if time.Since(start) > 10*time.Second {
+				t.Fatalf("role %v, want leader", p.Role())
+			}
+		}
+	}
+	elsewhere := func(t *testing.T, dir string) { startLeader(t, dir) }
+	for name, lead := range map[string]func(t *testing.T, dir string){"": lead, " of another process": elsewhere} {
+		t.Run("member"+name, func(t *testing.T) {
+			dir := t.TempDir()
+			needMemory(t, dir)
+			lead(t, dir)
+			test(t, expectRole(t, open(t, dir, nil), party.Member))
+		})
+		t.Run("guest"+name, func(t *testing.T) {
+			dir := t.TempDir()
+			lead(t, dir)
+			test(t, expectRole(t, openGuest(t, dir, nil), party.Guest))
+		})
+	}
+}
+
+// needMemory skips the test where processes cannot share memory.
+func needMemory(t *testing.T, dir string) {
+	t.Helper()
+	if ok, why := vfs.SharedMemoryWorks(dir); !ok {
+		t.Skip(why)
+	}
 }
 
 func expectRole(t testing.TB, db *goleveldb.DB, want party.Role) *goleveldb.DB {

@@ -209,8 +209,18 @@ func TestCorrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	damage(t, filepath.Join(dir, "*.ldb"))
-	for _, role := range []party.Role{party.Leader, party.Guest} {
-		db := expectRole(t, open(t, dir, nil), role)
+	for i, role := range []party.Role{party.Leader, party.Guest, party.Member} {
+		var db *goleveldb.DB
+		switch {
+		case role == party.Guest:
+			db = openGuest(t, dir, nil)
+		case i > 0:
+			needMemory(t, dir)
+			fallthrough
+		default:
+			db = open(t, dir, nil)
+		}
+		expectRole(t, db, role)
 		if _, err := db.Get([]byte("k"), nil); !leveldberrors.IsCorrupted(err) {
 			t.Errorf("%v: get: %T %v", role, err, err)
 		}

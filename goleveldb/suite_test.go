@@ -14,6 +14,7 @@ import (
 
 	"github.com/levelparty/party"
 	"github.com/levelparty/party/goleveldb"
+	"github.com/levelparty/party/internal/vfs"
 )
 
 // TestSuite runs the tests that goleveldb has for its own DB, from its package
@@ -35,23 +36,36 @@ var _ = testutil.Defer(func() {
 	if testing.Short() {
 		return
 	}
+	if ok, _ := vfs.SharedMemoryWorks(os.TempDir()); ok {
+		ginkgo.Describe("as a member", func() {
+			suite(func(dir string) *goleveldb.DB {
+				leadSuite(dir, nil)
+				return openSuite(dir, party.Member)
+			})
+		})
+	}
 	ginkgo.Describe("as a guest", func() {
 		suite(func(dir string) *goleveldb.DB {
-			leader, err := party.Open(context.Background(), dir, nil)
-			gomega.Expect(err).NotTo(gomega.HaveOccurred())
-			leaders[dir] = leader
+			leadSuite(dir, &party.Options{Sockets: true})
 			return openSuite(dir, party.Guest)
 		})
 	})
 })
 
-// leaders of the guests' databases.
+// leaders of the others' databases.
 var leaders = make(map[string]*party.DB)
+
+func leadSuite(dir string, o *party.Options) {
+	leader, err := party.Open(context.Background(), dir, o)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	gomega.Eventually(leader.Role, "10s", "1ms").Should(gomega.Equal(party.Leader))
+	leaders[dir] = leader
+}
 
 func openSuite(dir string, role party.Role) *goleveldb.DB {
 	db, err := goleveldb.OpenFile(dir, &opt.Options{WriteBuffer: 1000})
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
-	gomega.Expect(db.Party().Role()).To(gomega.Equal(role))
+	gomega.Eventually(db.Party().Role, "10s", "1ms").Should(gomega.Equal(role))
 	return db
 }
 

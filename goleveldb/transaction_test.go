@@ -150,7 +150,7 @@ func TestTransactionOfKilledProcess(t *testing.T) {
 func TestTransactionOfDeadLeader(t *testing.T) {
 	dir := t.TempDir()
 	leader := startLeader(t, dir)
-	db := open(t, dir, nil)
+	db := openGuest(t, dir, nil)
 	put(t, db, "k", "old")
 	tr, err := db.OpenTransaction()
 	if err != nil {

@@ -40,7 +40,7 @@ const (
 
 	maxMembers = 1 << slotBits
 	blockSize  = 4096 + maxMembers*256
-	counters   = 8
+	counters   = 16
 )
 
 // block is the file.
@@ -221,7 +221,6 @@ type slot struct {
 	_      [48]byte
 
 	counters [counters]atomic.Uint64
-	_        [64]byte
 }
 
 // Sizes and offsets, pinned.

@@ -110,7 +110,7 @@ func (c *Control) OldestPin() uint64 {
 // SetFlags shows the others flags that the engine gives a meaning.
 func (c *Control) SetFlags(flags uint32) { c.me().flags.Store(flags) }
 
-// Count adds n to one of the member's counters, of which there are 8.
+// Count adds n to one of the member's counters, of which there are 16.
 func (c *Control) Count(counter int, n uint64) { c.me().counters[counter].Add(n) }
 
 func (c *Control) me() *slot { return &c.b.members[c.slot] }

@@ -156,7 +156,7 @@ func (x *exclusive) between(f func()) bool {
 }
 
 // Members returns who has the database open.
-func (l *Leader) Members() []coord.Member { return l.ctl.Members() }
+func (l *Leader) Members() []lsm.Member { return l.db.Members() }
 
 // readOnce reads what leaders before have recorded, without settling anything.
 func readOnce(dir string) (*once, error) {
@@ -177,6 +177,11 @@ func (l *Leader) Changes(from format.SeqNum) (*lsm.Changes, error) { return l.db
 // Newest returns the sequence number of key's value, 0 if there is none.
 func (l *Leader) Newest(key []byte, snap store.Snapshot) (format.SeqNum, error) {
 	return l.db.Newest(key, snapshotOf(snap))
+}
+
+// Append appends the value of key to dst.
+func (l *Leader) Append(dst, key []byte, snap store.Snapshot) ([]byte, error) {
+	return l.db.Get(dst, key, snapshotOf(snap))
 }
 
 // GetEntry is Get, and returns the sequence number of the value, 0 if there is

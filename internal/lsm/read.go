@@ -99,6 +99,7 @@ func (db *DB) find(key []byte, snap *Snapshot, dst *[]byte) (trailer uint64, ok 
 		}
 		trailer, ok, err = v.get(key, seq, dst)
 		v.release()
+		db.count(countGets, 1)
 		return err
 	})
 	return trailer, ok, faulted(err)

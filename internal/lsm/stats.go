@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/levelparty/party/internal/coord"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/store"
 )
@@ -21,7 +22,32 @@ const (
 	countDelayed          // ns that they waited
 	countWritten          // bytes written to logs, tables and manifests
 	countOpen             // open tables
+	countGets             // keys looked for
+	countWrites           // writes: groups of batches that were committed together
+	countRecords          // puts and deletes in them
 )
+
+// Member is one member and what it has done since it joined.
+type Member struct {
+	coord.Member
+	Gets, Writes, Records, WrittenBytes uint64
+	Snapshots, Iterators                uint64 // alive
+	Behind                              uint64 // versions since the oldest that it reads
+}
+
+// Members returns all members.
+func (db *DB) Members() []Member {
+	version := db.ctl.State().Version
+	var all []Member
+	for _, m := range db.ctl.Members() {
+		c := &m.Counters
+		all = append(all, Member{
+			Member: m, Gets: c[countGets], Writes: c[countWrites], Records: c[countRecords], WrittenBytes: c[countWritten],
+			Snapshots: c[countSnapshots], Iterators: c[countIterators], Behind: version - min(m.Pin, version),
+		})
+	}
+	return all
+}
 
 // count adds n to one of the handle's counters.
 func (db *DB) count(counter int, n int64) {

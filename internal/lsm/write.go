@@ -220,6 +220,8 @@ func (t *Turn) write(ctx context.Context, records []byte, count int, before func
 	st.Seq += format.SeqNum(count)
 	db.ctl.Publish(st)
 	published = true
+	db.count(countWrites, 1)
+	db.count(countRecords, int64(count))
 	return Position{st.Seq, st.Log, st.LogLen}, nil
 }
 

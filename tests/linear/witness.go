@@ -18,8 +18,20 @@ import (
 // ok is false if it did not find one within so many steps: there may be one all
 // the same.
 func witness(init State, ops []*Op, steps int) (order []*Op, ok bool) {
+	// What has long to go until its return mostly has its place late: at first only
+	// the most urgent are tried at each step.
+	for _, width := range []int{2, 4, 8, len(ops)} {
+		if order, ok = tryWidth(init, ops, steps, width); ok {
+			break
+		}
+	}
+	return order, ok
+}
+
+// tryWidth looks with only so many choices at each step.
+func tryWidth(init State, ops []*Op, steps, width int) (order []*Op, ok bool) {
 	s := &search{
-		ops: slices.Clone(ops), state: init, steps: steps,
+		ops: slices.Clone(ops), state: init, steps: steps, width: width,
 		readers: make(map[Write]int), askers: make(map[Write]int), seen: make(map[[2]uint64]bool),
 	}
 	slices.SortStableFunc(s.ops, func(a, b *Op) int {
@@ -93,6 +105,7 @@ type search struct {
 	taken      [2]uint64     // a hash of the set of those taken
 	seen       map[[2]uint64]bool
 	steps      int
+	width      int
 }
 
 // mix is a hash of a number.
@@ -221,7 +234,7 @@ func (s *search) find(at int64) bool {
 		}
 		return 0
 	})
-	for _, i := range ready {
+	for _, i := range ready[:min(s.width, len(ready))] {
 		s.take(i)
 		if s.find(max(at, s.ops[i].Call)) {
 			return true

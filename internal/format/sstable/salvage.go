@@ -35,7 +35,7 @@ func Salvage(src Source, size int64, name string, entry func(ikey, value []byte)
 	if err := OpenInto(&r, src, size, ReaderOptions{Name: name}); err != nil {
 		return s.scan(&r, size, err)
 	}
-	var buf scratch
+	var buf Scratch
 	for i, h := range r.index.handles {
 		l := Lost{Offset: int64(h.offset), Size: int64(h.size + blockTrailerLen), Upto: r.index.key(i)}
 		if i > 0 {

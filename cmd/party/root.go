@@ -63,7 +63,7 @@ func newRoot() *cobra.Command {
 	}{
 		{"data", []*cobra.Command{
 			newGet(), newPut(), newDel(), newHas(), newGetMany(), newBatch(),
-			newScan(), newKeys(), newCount(), newClear(), newSub(),
+			newScan(), newKeys(), newCount(), newClear(), newSub(), newWatch(),
 		}},
 		{"share", []*cobra.Command{newStatus(), newStats(), newHost(), newCompact(), newCheck(), newBench()}},
 		{"more", []*cobra.Command{newDemo(), newDemoWorker(), newVersion()}},

@@ -38,6 +38,11 @@ var (
 	// ErrTooLarge: a request or answer is larger than Options.MaxMessage.
 	ErrTooLarge = store.ErrTooLarge
 
+	// ErrWriteFailed: a write to disk has failed halfway, or a sync has, in some
+	// process. What the disk holds is not certain any more, so that nobody may
+	// write until all have closed and the database has been opened again.
+	ErrWriteFailed = store.ErrWriteFailed
+
 	// ErrNoLeader: nobody leads, and this handle, opened with LeadNever, does
 	// not. It comes with the context's error.
 	ErrNoLeader = store.ErrNoLeader

@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"math"
 	"os"
+
+	"github.com/levelparty/party/internal/store"
 )
 
 var (
 	// ErrFailed: a write failed somewhere, after which nothing is certain.
 	// Nobody may write until all members have left and the database is opened
 	// again.
-	ErrFailed = errors.New("party: writes are refused since one has failed")
+	ErrFailed = store.ErrWriteFailed
 	// ErrLayout: those who are in are of another version of this package.
 	ErrLayout = errors.New("party: members are of another version")
 	// ErrOptions: those who are in have opened the database with other options.

@@ -17,4 +17,5 @@ var (
 	ErrNotExist       = errors.New("party: database does not exist")
 	ErrExist          = errors.New("party: database already exists")
 	ErrNoLeader       = errors.New("party: no leader")
+	ErrWriteFailed    = errors.New("party: writes are refused since one has failed")
 )

@@ -95,7 +95,10 @@ var errorCodes = [...]error{
 	6: store.ErrInvalid,
 	7: store.ErrNotSupported,
 	8: errRemote,
+	9: store.ErrWriteFailed,
 }
+
+const codeRemote = 8
 
 var errRemote = errors.New("party: leader failed")
 
@@ -105,7 +108,7 @@ func errorCode(err error) uint64 {
 			return uint64(code)
 		}
 	}
-	return uint64(len(errorCodes) - 1)
+	return codeRemote
 }
 
 // remoteError is an error of the leader: its text, and what it is.
@@ -358,7 +361,7 @@ func decodeAnswer(msg []byte) (id uint64, r Response, failure, err error) {
 	}
 	if code != 0 {
 		if code >= uint64(len(errorCodes)) {
-			code = uint64(len(errorCodes) - 1)
+			code = codeRemote
 		}
 		failure = &remoteError{text, errorCodes[code]}
 	}

@@ -66,9 +66,11 @@ const (
 )
 
 // Open returns a handle on the LevelDB database in the directory dir, whatever
-// other processes do with it. If none has it open this one leads: it opens the
-// database and serves the others. If another leads this one is its guest. When
-// the leader is gone the next is found, and what waits goes on.
+// other processes do with it. Where processes can share memory, on Linux, the
+// handle is a member: it has the database open itself, beside others. One of the
+// members leads; soon after Open the first one does. Else the handle is a guest
+// of the process that has the database open or, if none has, opens it and serves
+// the others. When a leader is gone the next is found, and what waits goes on.
 //
 // Open returns when the handle can be used. ctx bounds that wait alone. Options
 // may be nil.

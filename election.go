@@ -125,7 +125,11 @@ func (db *DB) joinAfter(ctx context.Context, wait time.Duration, opening bool) (
 			return nil, fmt.Errorf("cannot join the leader: %w", denied)
 		}
 		waited := time.Since(start)
-		if ctx.Err() == nil && db.o.Lead != LeadNever && waited >= wait {
+		if errors.Is(db.apart, store.ErrLocked) {
+			// Not to be claimed should it be free by now: the others could then be
+			// no members.
+			locked = store.ErrLocked
+		} else if ctx.Err() == nil && db.o.Lead != LeadNever && waited >= wait && !db.joinsLater() {
 			s, err := db.claim(waited)
 			if s != nil {
 				if err = db.openClaim(s, opening); err == nil {
@@ -136,10 +140,10 @@ func (db *DB) joinAfter(ctx context.Context, wait time.Duration, opening bool) (
 			if !errors.Is(err, store.ErrLocked) {
 				return nil, err
 			}
-			if denied != nil {
-				return nil, fmt.Errorf("cannot join the leader: %w", denied)
-			}
 			locked = err
+		}
+		if locked != nil && denied != nil {
+			return nil, fmt.Errorf("cannot join the leader: %w", denied)
 		}
 		if ctx.Err() != nil || locked != nil && db.o.LockTimeout > 0 && waited > db.o.LockTimeout {
 			err := db.nobody(locked, waited)
@@ -158,6 +162,10 @@ func (db *DB) joinAfter(ctx context.Context, wait time.Duration, opening bool) (
 		}
 	}
 }
+
+// joinsLater reports whether the handle would have been a member if it had been
+// allowed to be the first.
+func (db *DB) joinsLater() bool { return errors.Is(db.apart, leader.ErrNobody) && !db.o.ReadOnly }
 
 // nobody describes what has been waited for in vain.
 func (db *DB) nobody(locked error, waited time.Duration) error {

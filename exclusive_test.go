@@ -74,7 +74,7 @@ func testReadsBesideExclusive(t *testing.T, s sharing) {
 		testReadsBeside(t, open(t, dir, &s.options), map[string]*party.DB{"leader": leader, "other": other})
 	})
 	t.Run("guest", func(t *testing.T) {
-		testReadsBeside(t, open(t, dir, &bySockets.options), map[string]*party.DB{"leader": leader})
+		testReadsBeside(t, open(t, dir, &bySockets.options), map[string]*party.DB{"leader": leader, "other": other})
 	})
 }
 

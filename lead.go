@@ -211,6 +211,8 @@ func (h *hosting) Welcome(conn net.Conn, hello wire.Hello) wire.Hello {
 	lead := Lead(hello.Lead)
 	switch {
 	case lead == LeadNever:
+	case h.Shared() && !hello.Member:
+		// It cannot lead while members are in: the lead would come back at once.
 	case db.o.ReadOnly && !hello.ReadOnly,
 		db.o.Lead == LeadLast && lead != LeadLast && !hello.ReadOnly,
 		db.o.Lead != LeadFirst && lead == LeadFirst && !hello.ReadOnly:

@@ -12,10 +12,11 @@ import (
 // The fields from Cache on configure the database itself and act in each process
 // that has it open itself; a guest's are kept for the day it has.
 type Options struct {
-	// ReadOnly makes the handle refuse writes with ErrReadOnly. If another
-	// process leads, the handle is its guest; if none does, the database is
-	// opened without changing any of its files, shared with other readers, and
-	// released as soon as a Go process that may write asks for it.
+	// ReadOnly makes the handle refuse writes with ErrReadOnly. If others have
+	// the database open, the handle is a member or a guest like any other, but
+	// never leads; if nobody has, the database is opened without changing any of
+	// its files, shared with other readers, and released as soon as a Go process
+	// that may write asks for it.
 	ReadOnly bool
 
 	// MustExist makes Open fail with ErrNotExist where there is no database.
@@ -111,8 +112,10 @@ const (
 	// others a head start. It hands over when another process joins. For
 	// tools that run a moment beside a service.
 	LeadLast
-	// LeadNever is always a guest; while nobody leads its calls wait, and while
-	// a reader leads (see ReadOnly) its writes fail with ErrReadOnly.
+	// LeadNever is always a member beside a leader, or a guest. It is never the
+	// first to open the database: its calls wait until somebody is. While nobody
+	// leads, a member's writes wait once the memtable is full; while a reader has
+	// the database (see ReadOnly) writes fail with ErrReadOnly.
 	LeadNever
 )
 

@@ -13,8 +13,10 @@ import (
 )
 
 // Snapshot is one state of the database, which later writes do not change. It
-// must be closed. The leader holds it: when that leader is gone, so is the
-// Snapshot, and reading from it is ErrSnapshotLost. Safe for concurrent use.
+// must be closed: until then the files it reads are kept. A member's Snapshot
+// stays as it is whoever leads, or dies. A guest's is held by its leader: when
+// that is gone, so is the Snapshot, and reading from it is ErrSnapshotLost. Safe
+// for concurrent use.
 type Snapshot struct {
 	db *DB
 

@@ -146,7 +146,7 @@ func hintFor(cmd *cobra.Command, err error) string {
 	case errors.Is(err, party.ErrNotSupported):
 		return "a Node process leads this database; try again when a Go process does"
 	case errors.Is(err, party.ErrCorrupted):
-		return "make a copy of the directory before anything else"
+		return `make a copy of the directory, then see "party check" and "party repair"`
 	}
 	return ""
 }

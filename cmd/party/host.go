@@ -95,7 +95,8 @@ func (p *rolePrinter) changed(r party.Role) {
 	words := map[party.Role]string{
 		party.Electing: "looking for a leader",
 		party.Leader:   "leading",
-		party.Guest:    "standing by, another process leads",
+		party.Member:   "standing by as a member",
+		party.Guest:    "standing by as a guest, another process leads",
 		party.Reading:  "reading",
 		party.Closed:   "closed",
 	}[r]

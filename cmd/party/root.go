@@ -65,7 +65,7 @@ func newRoot() *cobra.Command {
 			newGet(), newPut(), newDel(), newHas(), newGetMany(), newBatch(),
 			newScan(), newKeys(), newCount(), newClear(), newSub(), newWatch(),
 		}},
-		{"share", []*cobra.Command{newStatus(), newStats(), newHost(), newCompact(), newCheck(), newBench()}},
+		{"share", []*cobra.Command{newStatus(), newStats(), newHost(), newCompact(), newCheck(), newRepair(), newBench()}},
 		{"more", []*cobra.Command{newDemo(), newDemoWorker(), newVersion()}},
 	} {
 		for _, cmd := range c.commands {

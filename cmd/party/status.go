@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,8 +21,8 @@ func newStatus() *cobra.Command {
 		Use:   "status DIR",
 		Short: "Show who has a database open, and its size",
 		Long: `Status shows which process leads the database and since when, which others are
-attached to it, and what the database holds on disk. The command itself is not
-in the list.`,
+members, sharing memory with it, or guests at its sockets, and what the database
+holds on disk. The command itself is not in the list.`,
 		Example: examples(
 			"party status ./db", "",
 			"party status ./db --json", "",
@@ -61,13 +62,9 @@ func hideSelf(st *party.Status) {
 	if st.Leader.PID == os.Getpid() {
 		st.Leader = party.Process{}
 	}
-	guests := st.Guests[:0]
-	for _, g := range st.Guests {
-		if g.PID != os.Getpid() {
-			guests = append(guests, g)
-		}
-	}
-	st.Guests = guests
+	own := func(p party.Process) bool { return p.PID == os.Getpid() }
+	st.Guests = slices.DeleteFunc(st.Guests, own)
+	st.Members = slices.DeleteFunc(st.Members, own)
 }
 
 func appendStatus(b []byte, st party.Status, now time.Time) []byte {
@@ -75,20 +72,29 @@ func appendStatus(b []byte, st party.Status, now time.Time) []byte {
 		b = fmt.Appendf(b, "%-9s "+format+"\n", append([]any{name}, args...)...)
 	}
 	row("database", "%s", st.Path)
-	if st.Leader.PID == 0 && st.Role != party.Guest {
-		row("leader", "none: no process has the database open")
-	} else {
+	switch {
+	case st.Leader.PID != 0 || st.Role == party.Guest:
 		row("leader", "%s", describe(st.Leader, now))
+	case len(st.Members) > 0:
+		row("leader", "none at present")
+	default:
+		row("leader", "none: no process has the database open")
 	}
-	if st.Protocol != "" {
-		row("reached", "as its guest, protocol %s", st.Protocol)
-	}
-	for i, g := range st.Guests {
-		name := ""
-		if i == 0 {
-			name = "attached"
+	list := func(name string, processes []party.Process) {
+		for _, p := range processes {
+			row(name, "%s", describe(p, now))
+			name = ""
 		}
-		row(name, "%s", describe(g, now))
+	}
+	list("members", slices.DeleteFunc(slices.Clone(st.Members), func(p party.Process) bool { return p.PID == st.Leader.PID }))
+	list("guests", st.Guests)
+	switch {
+	case st.Role == party.Guest && st.Apart != "":
+		row("reached", "as its guest, protocol %s: %s", st.Protocol, st.Apart)
+	case st.Role == party.Guest:
+		row("reached", "as its guest, protocol %s", st.Protocol)
+	case st.Role == party.Member:
+		row("reached", "as a member")
 	}
 	row("on disk", "%s", size(st.Bytes))
 	for i, l := range st.Levels {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/store"
 	"github.com/levelparty/party/internal/vfs"
 )
@@ -20,7 +21,9 @@ func (c *Control) Joined() {
 		return
 	}
 	c.joining = false
+	failpoint.Hit("coord.joined.before")
 	c.b.head.ready.Store(1)
+	failpoint.Hit("coord.joined.ready")
 	_ = c.lock.Unlock(joinByte) // if not, joiners wait until we have left
 }
 
@@ -43,9 +46,11 @@ func (c *Control) Leave(last func() error) error {
 		return nil
 	}
 	alone, err := c.alone()
+	failpoint.Hit("coord.leave.locked")
 	if alone && last != nil && !c.joining {
 		err = errors.Join(err, vfs.Guard(last))
 	}
+	failpoint.Hit("coord.leave.tidied")
 	return errors.Join(err, c.end(alone))
 }
 
@@ -94,6 +99,7 @@ func (c *Control) end(alone bool) error {
 	}
 	if alone && c.blockNamed() {
 		err = errors.Join(err, os.Remove(filepath.Join(c.dir, Name)))
+		failpoint.Hit("coord.leave.block_removed")
 	}
 	// The block's flock goes first: who comes next takes it for a member's.
 	return errors.Join(err, c.shm.Close(), c.lock.Close())

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/store"
 	"github.com/levelparty/party/internal/vfs"
 )
@@ -271,6 +272,9 @@ func (c *Control) Lock(ctx context.Context) (dead bool, err error) {
 	return c.b.write.broken.Load() != 0, nil
 }
 
+// Locked reports whether somebody has the write lock at present.
+func (c *Control) Locked() bool { return c.b.write.word.Load() != 0 }
+
 func (c *Control) lockSlow(ctx context.Context) (dead bool, err error) {
 	l := &c.b.write
 	_, from, err := c.acquire(ctx, &l.word, wait{watch: true, inherit: true})
@@ -278,10 +282,12 @@ func (c *Control) lockSlow(ctx context.Context) (dead bool, err error) {
 		return false, c.lockError(l.word.Load()&idMask, err)
 	}
 	if from != 0 {
+		failpoint.Hit("coord.lock.inherited")
 		// Who died repairing had not begun anything of its own.
 		if l.broken.Load() == 0 {
 			l.broken.Store(uint64(from))
 		}
+		failpoint.Hit("coord.lock.broken")
 		c.me().heirOf.Store(0)
 	}
 	return l.broken.Load() != 0, nil
@@ -322,7 +328,9 @@ func (c *Control) Repaired(seq uint64) {
 	l.repairedOwner.Store(l.broken.Load())
 	l.repairedSeq.Store(seq)
 	l.repairs.Add(1)
+	failpoint.Hit("coord.repair.noted")
 	l.broken.Store(0)
+	failpoint.Hit("coord.repair.done")
 	// The dead one may have published without telling those who wait.
 	c.WakeAll()
 }

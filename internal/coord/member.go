@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/store"
 )
@@ -149,6 +150,7 @@ func (c *Control) TryLead() (bool, error) {
 	if ok, err := c.tryByte(leaderByte); !ok {
 		return false, err
 	}
+	failpoint.Hit("coord.lead.taken")
 	c.isLeader = true
 	return true, nil
 }
@@ -159,6 +161,7 @@ func (c *Control) Announce() {
 	l := &c.b.leader
 	l.since.Store(uint64(time.Now().UnixMilli()))
 	l.id.Store(uint64(c.id))
+	failpoint.Hit("coord.lead.named")
 	l.cut.Store(0)
 }
 
@@ -179,6 +182,7 @@ func (c *Control) Resign() {
 	}
 	c.isLeader = false
 	c.b.leader.id.CompareAndSwap(uint64(c.id), 0)
+	failpoint.Hit("coord.resign.unnamed")
 	if c.lock != nil {
 		_ = c.lock.Unlock(leaderByte) // if not, the end of the handle does it
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/store"
 	"github.com/levelparty/party/internal/vfs"
@@ -92,6 +93,7 @@ func Open(ctx context.Context, dir string, cfg Config) (c *Control, first bool, 
 	if err != nil {
 		return nil, false, err
 	}
+	failpoint.Hit("coord.join.locked")
 	c = &Control{dir: dir, lock: lock, syncing: make(chan struct{}, 1), joining: true}
 	_, others, err := lock.Held(slotByte, maxMembers)
 	first = !others
@@ -110,6 +112,7 @@ func Open(ctx context.Context, dir string, cfg Config) (c *Control, first bool, 
 			err = errors.Join(err, vfs.Unmap(mem))
 		}
 	}
+	failpoint.Hit("coord.join.slot")
 	if err == nil && !first {
 		c.joining = false
 		err = lock.Unlock(joinByte)
@@ -237,6 +240,7 @@ func (c *Control) create(ctx context.Context, cfg Config) (mem []byte, err error
 	if err := vfs.FlockFile(f, true); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("coord.block.created")
 	err = vfs.Allocate(f, 0, blockSize)
 	if errors.Is(err, vfs.ErrNotSupported) {
 		_, err = f.WriteAt(make([]byte, blockSize), 0)
@@ -255,9 +259,11 @@ func (c *Control) create(ctx context.Context, cfg Config) (mem []byte, err error
 		h.options.Store(cfg.OptionsHash)
 		return nil
 	})
+	failpoint.Hit("coord.block.filled")
 	if err == nil {
 		err = os.Rename(temp, path)
 	}
+	failpoint.Hit("coord.block.renamed")
 	if err != nil {
 		return mem, err
 	}
@@ -308,6 +314,7 @@ func (c *Control) check(f *os.File, path string, cfg Config) ([]byte, error) {
 	if h.size != blockSize || info.Size() != blockSize {
 		return nil, damaged(16, fmt.Sprintf("size %d in a file of %d, want %d", h.size, info.Size(), blockSize))
 	}
+	failpoint.Hit("coord.block.checked")
 	if h.options != cfg.OptionsHash {
 		return nil, fmt.Errorf("%s: options %016x, this program's are %016x: %w", path, h.options, cfg.OptionsHash, ErrOptions)
 	}
@@ -338,6 +345,7 @@ func (c *Control) join(cfg Config, first bool) error {
 			continue
 		}
 		c.takeSlot(i, cfg)
+		failpoint.Hit("coord.slot.prepared")
 		err := c.lock.TryLock(slotByte+int64(i), false)
 		if !errors.Is(err, vfs.ErrHeld) {
 			return err

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/vfs"
 )
@@ -107,7 +108,9 @@ func (c *Control) Publish(s State) {
 	set(&cold.version, s.Version)
 	set(&cold.level0, s.Level0)
 	set(&cold.oldestLogNum, uint64(s.OldestLog))
+	failpoint.Hit("coord.publish.filled")
 	h.flip.Store(f)
+	failpoint.Hit("coord.publish.flipped")
 	if b.write.rung.Load() != s.Epoch || h.watched.Load() != 0 {
 		c.tell(s.Epoch)
 	}

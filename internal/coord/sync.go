@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 )
 
@@ -65,8 +66,10 @@ func (c *Control) syncTo(log format.FileNum, end int64, do func() error, locked 
 		c.Fail(FailSync)
 		return fmt.Errorf("%w: %w", c.Failed(), err)
 	}
+	failpoint.Hit("coord.sync.done")
 	if locked {
 		c.setDurable(log, end)
+		failpoint.Hit("coord.sync.told")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/levelparty/party/internal/coord"
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/lsm"
 	"github.com/levelparty/party/internal/store"
@@ -59,7 +60,7 @@ func (l *Leader) Commit(ctx context.Context, writes []*store.Write) {
 			}
 		case <-ctx.Done():
 			if q.remove(c) {
-				fail(writes, ctx.Err())
+				fail(writes, fmt.Errorf("wait for the writes before it: %w", ctx.Err()))
 				return
 			}
 			if head := <-c.wake; !head { // it was being decided
@@ -224,6 +225,10 @@ func (l *Leader) apply(ctx context.Context, group []*commit, write write) (pos l
 		before = func(first format.SeqNum) error { return l.intend(group, first) }
 	}
 	pos, err = write(ctx, records, count, before)
+	failpoint.Hit("leader.write.done")
+	if named {
+		failpoint.Dawdle(failpoint.RetryTwice)
+	}
 	for _, c := range group {
 		for _, w := range c.writes {
 			if w.Err != errPending {

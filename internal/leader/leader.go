@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/levelparty/party/internal/coord"
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/lsm"
 	"github.com/levelparty/party/internal/store"
@@ -76,10 +77,12 @@ type Leader struct {
 	leaving atomic.Bool               // see Leave
 	ending  atomic.Bool               // Close has begun
 	holder  atomic.Pointer[exclusive] // who has the turn since Begin
-	held    atomic.Value              // a chan struct{}, closed while somebody has it so
-	record  atomic.Pointer[once]      // is once, for who has not the turn
-	refusal atomic.Pointer[error]     // why no more is written
-	failed  chan struct{}             // closed when a failed write was the reason
+	held    atomic.Value              // a chan struct{}, closed while holds > 0
+	holdMu  sync.Mutex
+	holds   int                   // see hold
+	record  atomic.Pointer[once]  // is once, for who has not the turn
+	refusal atomic.Pointer[error] // why no more is written
+	failed  chan struct{}         // closed when a failed write was the reason
 }
 
 var errPending = errors.New("pending")
@@ -279,6 +282,7 @@ func (l *Leader) forgetLeft() {
 // Only who has the turn may call it.
 func (l *Leader) applied(w store.Identity) (count int64, ok bool, err error) {
 	switch {
+	case failpoint.Breaks(failpoint.RetryTwice):
 	case l.once != nil:
 		return l.once.applied(w)
 	case l.old != nil:
@@ -321,7 +325,7 @@ func (l *Leader) Begin(ctx context.Context) (tx store.Store, end func(), err err
 		l.queue.turn <- struct{}{}
 		return nil, nil, err
 	}
-	close(l.held.Load().(chan struct{})) // before anybody can end x
+	l.hold(true) // before anybody can end x
 	l.holder.Store(x)
 	if l.ending.Load() { // Close may have looked before
 		x.end()
@@ -332,6 +336,25 @@ func (l *Leader) Begin(ctx context.Context) (tx store.Store, end func(), err err
 
 // Held implements wire.Admin.
 func (l *Leader) Held() <-chan struct{} { return l.held.Load().(chan struct{}) }
+
+// hold notes that writes have to wait for somebody for an uncertain time: who
+// has begun to write alone here, or another process. Or that this is over.
+func (l *Leader) hold(on bool) {
+	l.holdMu.Lock()
+	defer l.holdMu.Unlock()
+	was := l.holds > 0
+	if on {
+		l.holds++
+	} else {
+		l.holds--
+	}
+	switch now := l.holds > 0; {
+	case now && !was:
+		close(l.held.Load().(chan struct{}))
+	case was && !now:
+		l.held.Store(make(chan struct{}))
+	}
+}
 
 // exclusive is the Leader for who has the turn.
 type exclusive struct {
@@ -361,7 +384,7 @@ func (x *exclusive) end() {
 	if !x.over {
 		x.over = true
 		x.holder.Store(nil)
-		x.held.Store(make(chan struct{}))
+		x.hold(false)
 		x.turn.Unlock()
 		x.queue.turn <- struct{}{}
 	}

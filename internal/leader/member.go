@@ -9,6 +9,7 @@ import (
 	"runtime"
 
 	"github.com/levelparty/party/internal/coord"
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/lsm"
 	"github.com/levelparty/party/internal/store"
@@ -48,12 +49,14 @@ func Join(ctx context.Context, dir, program string, others bool, cfg lsm.Config)
 		return err
 	}
 	cfg.Rolling = l.rolling
+	cfg.Blocked = l.hold
 	if cfg.MustNotExist && !first {
 		return nil, errors.Join(store.ErrExist, ctl.Close())
 	}
 	if l.db, err = lsm.Open(cfg); err != nil {
 		return nil, errors.Join(err, ctl.Close())
 	}
+	failpoint.Hit("leader.join.opened")
 	if first {
 		ctl.Joined()
 	}
@@ -93,6 +96,7 @@ func (l *Leader) beginLead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("leader.lead.locked")
 	last := l.db.LastSequence()
 	if cut, ok := l.ctl.LeaderCut(); ok {
 		last = cut
@@ -106,13 +110,16 @@ func (l *Leader) beginLead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("leader.lead.once")
 	l.ctl.Announce()
+	failpoint.Hit("leader.lead.announced")
 	return l.db.Lead()
 }
 
 // Resign ends the lead of a member, which stays one.
 func (l *Leader) Resign() {
 	l.db.Resign()
+	failpoint.Hit("leader.resign.stopped")
 	l.betweenWrites(func() {
 		if o := l.once; o != nil && !l.readOnly {
 			l.forgetLeft()
@@ -122,9 +129,11 @@ func (l *Leader) Resign() {
 			l.record.Store(nil)
 		}
 	})
+	failpoint.Hit("leader.resign.once")
 	if l.Shared() {
 		l.ctl.Resign()
 	}
+	failpoint.Hit("leader.resign.done")
 }
 
 // betweenWrites runs f while no write of this process is being applied. Who has

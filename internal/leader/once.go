@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/store"
 )
@@ -265,6 +266,7 @@ func (o *once) full() bool { return o.size > max(maxOnceFile, 2*o.facts) }
 func (o *once) append() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	failpoint.Hit("leader.intent.before")
 	return o.write(o.buf)
 }
 
@@ -273,7 +275,9 @@ func (o *once) write(b []byte) error {
 	if o.f == nil {
 		return store.ErrClosed
 	}
+	failpoint.Torn("leader.intent.torn", o.f, b, o.size)
 	n, err := o.f.WriteAt(b, o.size)
+	failpoint.Hit("leader.intent.written")
 	if err != nil {
 		return err
 	}
@@ -301,6 +305,7 @@ func (o *once) rewrite() error {
 	if err := os.WriteFile(path+".tmp", buf, 0o600); err != nil {
 		return err
 	}
+	failpoint.Hit("leader.once.written")
 	if o.f != nil {
 		o.f.Close() // Windows renames onto no open file
 		o.f = nil
@@ -308,6 +313,7 @@ func (o *once) rewrite() error {
 	if err := os.Rename(path+".tmp", path); err != nil {
 		return err
 	}
+	failpoint.Hit("leader.once.renamed")
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -346,6 +352,7 @@ func (o *once) close() error {
 	}
 	if len(o.clients) == 0 {
 		err = errors.Join(err, os.Remove(filepath.Join(o.dir, onceName)))
+		failpoint.Hit("leader.once.removed")
 	}
 	return err
 }

@@ -18,7 +18,7 @@ type Changes struct {
 	db   *DB
 	next format.SeqNum // the first that is to be shown
 	num  format.FileNum
-	f    *os.File // the log that is read
+	f    vfs.File // the log that is read
 	pos  int64
 	log  wal.Reader
 
@@ -88,7 +88,7 @@ func (c *Changes) start(from format.SeqNum) error {
 // firstOf returns the sequence number that a log begins with, io.EOF if it is
 // empty.
 func (db *DB) firstOf(num format.FileNum) (format.SeqNum, error) {
-	f, err := os.Open(db.path(format.LogName(num)))
+	f, err := db.fs.Open(db.path(format.LogName(num)))
 	if err != nil {
 		return 0, err
 	}
@@ -102,7 +102,7 @@ func (db *DB) firstOf(num format.FileNum) (format.SeqNum, error) {
 }
 
 func (c *Changes) open(num format.FileNum, pos int64) error {
-	f, err := os.Open(c.db.path(format.LogName(num)))
+	f, err := c.db.fs.Open(c.db.path(format.LogName(num)))
 	if err != nil {
 		return err
 	}

@@ -58,10 +58,13 @@ const (
 // Check checks the database in dir. A directory that holds none is ErrNotExist.
 // Damage is in the report; the error is what kept Check from looking.
 // REQUIRES: nobody writes to dir.
-func Check(ctx context.Context, dir string) (*CheckReport, error) {
-	c := newChecker(ctx, dir)
+func Check(ctx context.Context, dir string) (*CheckReport, error) { return CheckFS(ctx, vfs.OS, dir) }
+
+// CheckFS is Check for a directory of fsys.
+func CheckFS(ctx context.Context, fsys vfs.FS, dir string) (*CheckReport, error) {
+	c := newChecker(ctx, fsys, dir)
 	defer c.close()
-	files, err := listFiles(dir)
+	files, err := listFiles(fsys, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +78,9 @@ func Check(ctx context.Context, dir string) (*CheckReport, error) {
 	if t == nil {
 		err = c.strays(files)
 	} else if err = c.tree(t); err == nil {
-		err = c.logs(t, files)
+		if err = c.logs(t, files); err == nil && (t.torn || files.logs[t.logNumber] == "") {
+			err = c.lostEdits(t, files)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -92,8 +97,8 @@ type files struct {
 	current                 bool
 }
 
-func listFiles(dir string) (*files, error) {
-	entries, err := os.ReadDir(dir)
+func listFiles(fsys vfs.FS, dir string) (*files, error) {
+	entries, err := fsys.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -155,15 +160,16 @@ func numbers[T any](m map[format.FileNum]T) []format.FileNum {
 // checker is a check under way.
 type checker struct {
 	ctx    context.Context
+	fs     vfs.FS
 	dir    string
 	report *CheckReport
 	db     *DB // nothing but its tables
 }
 
-func newChecker(ctx context.Context, dir string) *checker {
+func newChecker(ctx context.Context, fsys vfs.FS, dir string) *checker {
 	return &checker{
-		ctx: ctx, dir: dir, report: new(CheckReport),
-		db: &DB{dir: dir, tables: &tables{dir: dir, limit: DefaultOpenTables, verify: true}},
+		ctx: ctx, fs: fsys, dir: dir, report: new(CheckReport),
+		db: &DB{dir: dir, tables: &tables{dir: dir, fs: fsys, limit: DefaultOpenTables, verify: true}},
 	}
 }
 
@@ -209,7 +215,7 @@ func (c *checker) current(l *files) (*tree, error) {
 		c.problem(currentName, -1, "is missing, though other files are there")
 		return nil, nil
 	}
-	b, err := os.ReadFile(filepath.Join(c.dir, currentName))
+	b, err := vfs.ReadFile(c.fs, filepath.Join(c.dir, currentName))
 	var num format.FileNum
 	if err == nil {
 		num, err = manifest.ReadCurrent(b)
@@ -222,7 +228,7 @@ func (c *checker) current(l *files) (*tree, error) {
 		return nil, nil
 	}
 	name := l.manifests[num]
-	f, err := os.Open(filepath.Join(c.dir, name))
+	f, err := c.fs.Open(filepath.Join(c.dir, name))
 	if err != nil {
 		return nil, eachFault(err, func(offset int64, reason string) { c.problem(name, offset, "%s", reason) })
 	}
@@ -262,10 +268,43 @@ func (c *checker) tree(t *tree) error {
 	return c.order(t, sound)
 }
 
+// lostEdits looks whether the manifest, or the log that it names, had more to
+// tell than what is left of it: tables that no level has are then newer than
+// all that is known. Those that a crash left unfinished hold what is in logs.
+func (c *checker) lostEdits(t *tree, l *files) error {
+	used := t.used()
+	for _, num := range numbers(l.tables) {
+		if used[num] || t.gone[num] {
+			continue
+		}
+		info, err := c.fs.Stat(filepath.Join(c.dir, l.tables[num]))
+		if err != nil {
+			return err
+		}
+		highest := format.SeqNum(0)
+		_ = vfs.Guard(func() error {
+			t, err := c.db.tables.read(newFile(manifest.FileMeta{Num: num, Size: uint64(info.Size())}))
+			if err != nil {
+				return err
+			}
+			t.refs.Store(1)
+			defer t.unref()
+			return t.Check(func(key, _ []byte) error {
+				highest = max(highest, format.KeySeq(key))
+				return nil
+			})
+		})
+		if highest > c.report.LastSeq {
+			c.problem(l.tables[num], -1, "is in no level and has write %d, the last that is known is %d: the manifest has lost an edit", highest, c.report.LastSeq)
+		}
+	}
+	return c.ctx.Err()
+}
+
 // strays checks the tables and logs that a lost manifest does not tell of.
 func (c *checker) strays(l *files) error {
 	for _, num := range numbers(l.tables) {
-		info, err := os.Stat(filepath.Join(c.dir, l.tables[num]))
+		info, err := c.fs.Stat(filepath.Join(c.dir, l.tables[num]))
 		if err != nil {
 			return err
 		}
@@ -275,7 +314,7 @@ func (c *checker) strays(l *files) error {
 		}
 	}
 	for _, num := range numbers(l.logs) {
-		f, err := os.Open(filepath.Join(c.dir, l.logs[num]))
+		f, err := c.fs.Open(filepath.Join(c.dir, l.logs[num]))
 		if err != nil {
 			return err
 		}
@@ -299,9 +338,9 @@ func (c *checker) table(level int, f *file, last format.SeqNum) (sound bool, err
 		return false, err
 	}
 	name := format.TableName(f.Num)
-	info, err := os.Stat(filepath.Join(c.dir, name))
+	info, err := c.fs.Stat(filepath.Join(c.dir, name))
 	if errors.Is(err, os.ErrNotExist) {
-		if info, err = os.Stat(filepath.Join(c.dir, format.OldTableName(f.Num))); err == nil {
+		if info, err = c.fs.Stat(filepath.Join(c.dir, format.OldTableName(f.Num))); err == nil {
 			name = format.OldTableName(f.Num)
 		}
 	}

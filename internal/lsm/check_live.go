@@ -20,7 +20,7 @@ import (
 // REQUIRES: the handle is a member.
 func (db *DB) Check(ctx context.Context) (*CheckReport, error) {
 	for {
-		c := newChecker(ctx, db.dir)
+		c := newChecker(ctx, db.fs, db.dir)
 		c.report.Live = true
 		again := false
 		err := vfs.Guard(func() (err error) {
@@ -55,14 +55,14 @@ func (c *checker) live(db *DB) (again bool, err error) {
 		names = append(names, format.LogName(st.ImmLog))
 	}
 	lengths := []int64{st.ManifestLen, st.LogLen, st.ImmLen}
-	var open []*os.File
+	var open []vfs.File
 	defer func() {
 		for _, f := range open {
 			f.Close()
 		}
 	}()
 	for i, name := range names {
-		f, err := os.Open(db.path(name))
+		f, err := db.fs.Open(db.path(name))
 		if errors.Is(err, os.ErrNotExist) {
 			if db.ctl.State().Epoch != st.Epoch {
 				return true, nil
@@ -74,12 +74,12 @@ func (c *checker) live(db *DB) (again bool, err error) {
 			return false, err
 		}
 		open = append(open, f)
-		info, err := f.Stat()
+		size, err := f.Size()
 		if err != nil {
 			return false, err
 		}
-		if info.Size() < lengths[i] {
-			c.problem(name, info.Size(), "the file ends before its published length %d", lengths[i])
+		if size < lengths[i] {
+			c.problem(name, size, "the file ends before its published length %d", lengths[i])
 		}
 	}
 	if err := c.currentNames(db, &st); err != nil {
@@ -128,7 +128,7 @@ func (c *checker) live(db *DB) (again bool, err error) {
 // or soon will: the leader lets it name another before it tells so.
 func (c *checker) currentNames(db *DB, st *coord.State) error {
 	for try := 0; ; try++ {
-		b, err := os.ReadFile(db.path(currentName))
+		b, err := vfs.ReadFile(db.fs, db.path(currentName))
 		if err != nil {
 			return eachFault(err, func(offset int64, reason string) { c.problem(currentName, offset, "%s", reason) })
 		}
@@ -241,7 +241,7 @@ func (c *checker) activeMemtable(db *DB, v *view) error {
 
 // leftoversLive notes foreign files. What has a number may be in the making.
 func (c *checker) leftoversLive() error {
-	l, err := listFiles(c.dir)
+	l, err := listFiles(c.fs, c.dir)
 	if err == nil {
 		c.leftovers(nil, l)
 	}

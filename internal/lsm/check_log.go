@@ -3,7 +3,7 @@ package lsm
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 
 	"github.com/levelparty/party/internal/format"
@@ -12,12 +12,12 @@ import (
 
 // logs checks the logs that are not in tables, and has a look at the others.
 func (c *checker) logs(t *tree, l *files) error {
-	if t.logNumber != 0 && l.logs[t.logNumber] == "" {
+	if t.lacksLog(l) {
 		c.problem(format.LogName(t.logNumber), -1, "is missing: the manifest names it")
 	}
 	next := format.SeqNum(0)
 	for _, num := range numbers(l.logs) {
-		f, err := os.Open(filepath.Join(c.dir, l.logs[num]))
+		f, err := c.fs.Open(filepath.Join(c.dir, l.logs[num]))
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (c *checker) logs(t *tree, l *files) error {
 // log checks a log up to limit, or to its end if that is negative. Its batches
 // number on from *next or, if that is 0, from somewhere up to last+1. visit may
 // be nil.
-func (c *checker) log(f *os.File, name string, limit int64, last format.SeqNum, next *format.SeqNum, visit func(seq format.SeqNum, records []byte) error) error {
+func (c *checker) log(f io.ReaderAt, name string, limit int64, last format.SeqNum, next *format.SeqNum, visit func(seq format.SeqNum, records []byte) error) error {
 	c.report.Logs++
 	r := wal.NewReader(f, name, 0, limit)
 	begin := int64(0)
@@ -81,14 +81,32 @@ func (c *checker) log(f *os.File, name string, limit int64, last format.SeqNum, 
 	case limit >= 0 && r.End() != limit:
 		c.problem(name, r.End(), "the log ends before its length %d", limit)
 	case r.Torn():
+		if behind := behindTear(f, r.End(), *next); behind != 0 {
+			c.problem(name, r.End(), "a write is damaged, and write %d is behind it", behind)
+			break
+		}
 		c.note(name, r.End(), "a write was begun and not finished, which a crash leaves")
 	}
 	return nil
 }
 
+// behindTear looks for a whole write behind the place where a log seems to be
+// torn. Recovery does not: if the damage is in a length, it may take all that
+// follows for the rest of one record.
+func behindTear(f io.ReaderAt, end int64, next format.SeqNum) (found format.SeqNum) {
+	_ = wal.Salvage(f, func(s wal.Salvaged) error {
+		if seq, _, _, err := parseBatch(s.Payload); s.Begin >= end && err == nil && seq >= max(next, 1) {
+			found = seq
+			return io.EOF
+		}
+		return nil
+	}, func(int64, int64, string) {})
+	return found
+}
+
 // oldLog has a look at a log that is in tables already. Nobody recovers from
 // it, so that its damage is none of the database.
-func (c *checker) oldLog(f *os.File, name string) error {
+func (c *checker) oldLog(f io.ReaderAt, name string) error {
 	r := wal.NewReader(f, name, 0, -1)
 	for {
 		_, _, _, err := nextBatch(r)

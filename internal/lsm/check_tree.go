@@ -24,6 +24,7 @@ type tree struct {
 	prevLog   format.FileNum
 	nextFile  format.FileNum
 	lastSeq   format.SeqNum
+	foreign   string // the order of keys, if it is not ours
 	// gone are tables that were in a level and are in none any more.
 	gone map[format.FileNum]bool
 }
@@ -73,6 +74,7 @@ func readTree(src io.ReaderAt, num format.FileNum, name string, limit int64, dam
 
 func (t *tree) apply(e *manifest.Edit, levels *[numLevels]map[format.FileNum]manifest.FileMeta, damaged func(string, ...any)) {
 	if e.HasComparator && e.Comparator != format.ComparerName {
+		t.foreign = e.Comparator
 		damaged("keys are ordered by %q, this library orders them by %q", e.Comparator, format.ComparerName)
 	}
 	if e.HasLogNumber {
@@ -141,6 +143,22 @@ func (t *tree) used() map[format.FileNum]bool {
 		}
 	}
 	return used
+}
+
+// lacksLog reports whether logs that the manifest calls necessary must have
+// been there. That the one it names is not says nothing yet: it may be one that
+// was to come, when the last member left, or only the number behind one whose
+// writes are in tables.
+func (t *tree) lacksLog(l *files) bool {
+	if t.logNumber == 0 || t.nextFile == t.logNumber+1 || l.logs[t.logNumber-1] != "" {
+		return false
+	}
+	for num := range l.logs {
+		if num >= t.logNumber {
+			return false
+		}
+	}
+	return true
 }
 
 // needs reports whether a log is not in tables.

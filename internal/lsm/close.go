@@ -3,6 +3,7 @@ package lsm
 import (
 	"os"
 
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/manifest"
 	"github.com/levelparty/party/internal/format/wal"
@@ -58,9 +59,10 @@ func (db *DB) Tidy() error {
 		return nil
 	}
 	st := db.ctl.State()
-	if err := os.Truncate(db.path(format.LogName(st.Log)), st.LogLen); err != nil {
+	if err := vfs.Truncate(db.fs, db.path(format.LogName(st.Log)), st.LogLen); err != nil {
 		return err
 	}
+	failpoint.Hit("lsm.tidy.truncated")
 	if st.LogLen+st.ImmLen > tidyLog && db.ctl.Failed() == nil {
 		if err := db.flushAll(); err != nil {
 			return err // the logs are still there
@@ -70,6 +72,7 @@ func (db *DB) Tidy() error {
 		if err := db.removeMem(log); err != nil {
 			return err
 		}
+		failpoint.Hit("lsm.tidy.mem_removed")
 	}
 	return nil
 }
@@ -97,9 +100,10 @@ func (db *DB) flushAll() error {
 			e.Added = append(e.Added, manifest.AddedFile{FileMeta: *t})
 		}
 	}
+	failpoint.Hit("lsm.tidy.tables")
 	e.LogNumber = db.ctl.NextFile() // of no log yet
 	e.NextFile = db.ctl.PeekNextFile()
-	f, err := os.OpenFile(db.path(format.ManifestName(st.Manifest)), os.O_RDWR, 0)
+	f, err := db.fs.OpenFile(db.path(format.ManifestName(st.Manifest)), os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
@@ -107,11 +111,12 @@ func (db *DB) flushAll() error {
 	if err := f.Truncate(st.ManifestLen); err != nil {
 		return err
 	}
-	if err := vfs.SyncDir(db.dir); err != nil {
+	if err := db.fs.SyncDir(db.dir); err != nil {
 		return err
 	}
 	if _, err := f.WriteAt(wal.AppendRecord(nil, st.ManifestLen, e.Append(nil)), st.ManifestLen); err != nil {
 		return err
 	}
-	return vfs.SyncData(f)
+	failpoint.Hit("lsm.tidy.appended")
+	return f.SyncData()
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/levelparty/party/internal/coord"
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/manifest"
 	"github.com/levelparty/party/internal/store"
@@ -220,6 +221,7 @@ func (db *DB) compact(c *compaction) error {
 			return err
 		}
 	}
+	failpoint.Hit("lsm.compact.written")
 	db.lead.edits.Lock()
 	defer db.lead.edits.Unlock()
 	id, err := db.commit(e, func(s *coord.State) {
@@ -233,6 +235,7 @@ func (db *DB) compact(c *compaction) error {
 		}
 		return err
 	}
+	failpoint.Hit("lsm.compact.committed")
 	if !moved {
 		var written uint64
 		for _, a := range e.Added {

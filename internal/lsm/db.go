@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -68,16 +69,23 @@ type Config struct {
 	// in the files, before any other can be given, and with the manifest that
 	// CURRENT names.
 	Recovered func(last format.SeqNum, manifest format.FileNum) error
+	// Blocked, if set, is called with true when a write has waited for another
+	// process's for some milliseconds, and with false when it no longer does. The
+	// calls can come in either order.
+	Blocked func(bool)
 	// Rolling, if set, is called before CURRENT is made to name another
 	// manifest.
 	Rolling func(manifest format.FileNum) error
-	Log     *slog.Logger
+	// FS has the files, all but the memtables. nil: vfs.OS.
+	FS  vfs.FS
+	Log *slog.Logger
 }
 
 // DB is one member's hold on the database. Safe for concurrent use.
 type DB struct {
 	// Constant after Open.
 	dir      string
+	fs       vfs.FS
 	cfg      Config
 	mode     os.FileMode // of new files
 	private  bool
@@ -132,12 +140,15 @@ func Open(c Config) (_ *DB, err error) {
 	if c.BloomBits == 0 {
 		c.BloomBits = 10
 	}
+	if c.FS == nil {
+		c.FS = vfs.OS
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	db := &DB{
-		dir: c.Dir, cfg: c, mode: 0o644, private: c.Private, readOnly: c.ReadOnly, ctl: c.Control, log: c.Log,
-		tables: &tables{dir: c.Dir, limit: max(c.MaxOpenFiles, 16), verify: c.VerifyChecksums},
+		dir: c.Dir, fs: c.FS, cfg: c, mode: 0o644, private: c.Private, readOnly: c.ReadOnly, ctl: c.Control, log: c.Log,
+		tables: &tables{dir: c.Dir, fs: c.FS, limit: max(c.MaxOpenFiles, 16), verify: c.VerifyChecksums},
 		files:  make(map[format.FileNum]*file),
 	}
 	db.ctx, db.stop = context.WithCancel(context.Background())
@@ -195,7 +206,7 @@ func (db *DB) follow(st *coord.State) error {
 		base, pos = new(version), 0
 	}
 	name := format.ManifestName(st.Manifest)
-	f, err := os.Open(db.path(name))
+	f, err := db.fs.Open(db.path(name))
 	if err != nil {
 		return err
 	}
@@ -219,7 +230,7 @@ func (db *DB) follow(st *coord.State) error {
 
 // readEdits reads the edits in a manifest from offset to limit, and where the
 // last of them ends.
-func readEdits(f *os.File, name string, offset, limit int64) (edits []*manifest.Edit, end int64, err error) {
+func readEdits(f io.ReaderAt, name string, offset, limit int64) (edits []*manifest.Edit, end int64, err error) {
 	r := wal.NewReader(f, name, offset, limit)
 	end = offset
 	for {
@@ -228,7 +239,13 @@ func readEdits(f *os.File, name string, offset, limit int64) (edits []*manifest.
 			if isEOF(err) {
 				// Every edit was synced before it counted, so that only the last
 				// can have been cut short. What looks otherwise may be many.
-				err = r.Damage()
+				if err = r.Damage(); err != nil && limit < 0 {
+					if lost, e := lastLost(f, end); e != nil {
+						err = e
+					} else if lost {
+						err = nil
+					}
+				}
 			}
 			return edits, end, err
 		}

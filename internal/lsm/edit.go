@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/levelparty/party/internal/coord"
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/manifest"
 	"github.com/levelparty/party/internal/format/wal"
@@ -15,7 +16,7 @@ import (
 
 // maxManifest is the size from which on a manifest is written anew, unless the
 // new one would not be much smaller, in bytes.
-const maxManifest = 4 << 20
+var maxManifest = failpoint.Limit(4<<20, 1<<10)
 
 // A version edit is: append to the manifest, sync, publish. The leader alone
 // does it. What it leaves behind the published length when it dies in between,
@@ -24,7 +25,7 @@ const maxManifest = 4 << 20
 // manifestFile is the manifest that the leader writes.
 type manifestFile struct {
 	num  format.FileNum
-	f    *os.File
+	f    vfs.File
 	base int64 // its length when it held one version and nothing else
 }
 
@@ -39,13 +40,17 @@ func (m *manifestFile) close() {
 // its tables must not be removed.
 var errUnsettled = errors.New("edit not published")
 
+// errRenamed: which manifest CURRENT will name after a loss of power is not
+// certain. What either tells of must stay.
+var errRenamed = errors.New("CURRENT was renamed, but the directory not synced")
+
 // discard removes the tables of an edit that failed with err.
 func (db *DB) discard(err error, added []manifest.AddedFile) {
 	if errors.Is(err, errUnsettled) || errors.Is(err, coord.ErrFailed) {
 		return
 	}
 	for _, a := range added {
-		os.Remove(db.path(format.TableName(a.Num)))
+		db.fs.Remove(db.path(format.TableName(a.Num)))
 	}
 }
 
@@ -59,19 +64,20 @@ func (db *DB) commit(e *manifest.Edit, change func(*coord.State)) (uint64, error
 	st := db.ctl.State()
 	e.NextFile, e.HasNextFile = db.ctl.PeekNextFile(), true
 	if len(e.Added) > 0 {
-		if err := vfs.SyncDir(db.dir); err != nil { // the names of its tables
+		if err := db.fs.SyncDir(db.dir); err != nil { // the names of its tables
 			return 0, err
 		}
 	}
 	num, pos := st.Manifest, st.ManifestLen
 	if db.manifest.f == nil || db.manifest.num != num { // goleveldb counts from 0
-		f, err := os.OpenFile(db.path(format.ManifestName(num)), os.O_RDWR, 0)
+		f, err := db.fs.OpenFile(db.path(format.ManifestName(num)), os.O_RDWR, 0)
 		if err != nil {
 			return 0, err
 		}
 		db.manifest.close()
 		db.manifest = manifestFile{num: num, f: f}
 	}
+	failpoint.Hit("lsm.edit.begun")
 	var end int64
 	var err error
 	if pos > max(maxManifest, 4*db.manifest.base) {
@@ -80,8 +86,10 @@ func (db *DB) commit(e *manifest.Edit, change func(*coord.State)) (uint64, error
 		record := wal.AppendRecord(nil, pos, e.Append(nil))
 		end = pos + int64(len(record))
 		db.count(countWritten, int64(len(record)))
+		failpoint.Torn("lsm.edit.torn", db.manifest.f, record, pos)
 		if _, err = db.manifest.f.WriteAt(record, pos); err == nil {
-			err = vfs.SyncData(db.manifest.f)
+			failpoint.Hit("lsm.edit.appended")
+			err = db.manifest.f.SyncData()
 			if err != nil {
 				err = db.fail(coord.FailSync, err)
 			}
@@ -92,6 +100,7 @@ func (db *DB) commit(e *manifest.Edit, change func(*coord.State)) (uint64, error
 	if err != nil {
 		return 0, fmt.Errorf("manifest %d: %w", num, err)
 	}
+	failpoint.Hit("lsm.edit.durable")
 	if err := db.lock(db.lead.ctx); err != nil {
 		return 0, fmt.Errorf("%w: %w", errUnsettled, err)
 	}
@@ -100,7 +109,9 @@ func (db *DB) commit(e *manifest.Edit, change func(*coord.State)) (uint64, error
 	st.Version++
 	st.Epoch++
 	change(&st)
+	failpoint.Hit("lsm.edit.ready")
 	db.ctl.Publish(st)
+	failpoint.Hit("lsm.edit.published")
 	db.unlock()
 	return st.Version, nil
 }
@@ -117,9 +128,13 @@ func (db *DB) rollManifest(e *manifest.Edit) (format.FileNum, int64, error) {
 	num := db.ctl.NextFile()
 	v.nextFile = db.ctl.PeekNextFile()
 	f, end, err := db.writeManifest(num, v)
+	if errors.Is(err, errRenamed) {
+		return 0, 0, db.fail(coord.FailSync, err)
+	}
 	if err != nil {
 		return 0, 0, err
 	}
+	failpoint.Hit("lsm.manifest.rolled")
 	db.manifest.close()
 	db.manifest = manifestFile{num, f, end}
 	return num, end, nil
@@ -127,16 +142,22 @@ func (db *DB) rollManifest(e *manifest.Edit) (format.FileNum, int64, error) {
 
 // writeManifest writes a manifest of v alone, durably, and makes CURRENT name
 // it.
-func (db *DB) writeManifest(num format.FileNum, v *version) (*os.File, int64, error) {
+func (db *DB) writeManifest(num format.FileNum, v *version) (vfs.File, int64, error) {
 	path := db.path(format.ManifestName(num))
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, db.mode)
+	f, err := db.fs.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, db.mode)
 	if err != nil {
 		return nil, 0, err
 	}
+	failpoint.Hit("lsm.manifest.created")
 	record := wal.AppendRecord(nil, 0, v.snapshotEdit().Append(nil))
+	failpoint.Torn("lsm.manifest.torn", f, record, 0)
 	if _, err = f.WriteAt(record, 0); err == nil {
 		err = f.Sync()
 	}
+	if err == nil {
+		err = db.fs.SyncDir(db.dir) // CURRENT must not name what has no name
+	}
+	failpoint.Hit("lsm.manifest.written")
 	if err == nil && db.cfg.Rolling != nil {
 		err = db.cfg.Rolling(num)
 	}
@@ -145,7 +166,9 @@ func (db *DB) writeManifest(num format.FileNum, v *version) (*os.File, int64, er
 	}
 	if err != nil {
 		f.Close()
-		os.Remove(path)
+		if !errors.Is(err, errRenamed) {
+			db.fs.Remove(path)
+		}
 		return nil, 0, err
 	}
 	db.count(countWritten, int64(len(record)))
@@ -155,10 +178,11 @@ func (db *DB) writeManifest(num format.FileNum, v *version) (*os.File, int64, er
 // setCurrent makes CURRENT name the manifest num, durably.
 func (db *DB) setCurrent(num format.FileNum) error {
 	temp := db.path(format.TempName(num))
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, db.mode)
+	f, err := db.fs.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, db.mode)
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("lsm.current.created")
 	_, err = f.Write(manifest.CurrentContents(num))
 	if err == nil {
 		err = f.Sync()
@@ -166,12 +190,17 @@ func (db *DB) setCurrent(num format.FileNum) error {
 	if e := f.Close(); err == nil {
 		err = e
 	}
+	failpoint.Hit("lsm.current.written")
 	if err == nil {
-		err = os.Rename(temp, filepath.Join(db.dir, "CURRENT"))
+		err = db.fs.Rename(temp, filepath.Join(db.dir, "CURRENT"))
 	}
+	failpoint.Hit("lsm.current.renamed")
 	if err != nil {
-		os.Remove(temp)
+		db.fs.Remove(temp)
 		return err
 	}
-	return vfs.SyncDir(db.dir)
+	if err := db.fs.SyncDir(db.dir); err != nil {
+		return fmt.Errorf("%w: %w", errRenamed, err)
+	}
+	return nil
 }

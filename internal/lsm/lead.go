@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/levelparty/party/internal/coord"
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/manifest"
 	"github.com/levelparty/party/internal/format/sstable"
+	"github.com/levelparty/party/internal/vfs"
 )
 
 // The leader writes tables: it flushes immutable memtables into level 0 and
@@ -56,6 +58,7 @@ func (db *DB) Lead() error {
 		l.stop()
 		return err
 	}
+	failpoint.Hit("lsm.lead.cut")
 	l.born = db.ctl.PeekNextFile()
 	db.ctl.SetTrouble(nil)
 	l.on = true
@@ -88,19 +91,34 @@ func (db *DB) cutManifest() error {
 	defer db.unlock()
 	st := db.ctl.State()
 	path := db.path(format.ManifestName(st.Manifest))
-	info, err := os.Stat(path)
+	info, err := db.fs.Stat(path)
 	if err == nil && info.Size() > st.ManifestLen {
-		err = os.Truncate(path, st.ManifestLen)
+		err = db.truncateManifest(path, st.ManifestLen)
 	}
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("lsm.lead.truncated")
 	// It may have made a new manifest, and died before it said so.
-	b, err := os.ReadFile(db.path("CURRENT"))
+	b, err := vfs.ReadFile(db.fs, db.path("CURRENT"))
 	if err == nil && bytes.Equal(b, manifest.CurrentContents(st.Manifest)) {
 		return nil
 	}
 	return db.setCurrent(st.Manifest)
+}
+
+// truncateManifest cuts a manifest off, durably: the tables of the edit that is
+// cut off will be removed.
+func (db *DB) truncateManifest(path string, size int64) error {
+	f, err := db.fs.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Truncate(size); err != nil {
+		return err
+	}
+	return f.SyncData()
 }
 
 // flushLoop writes immutable memtables out, and wakes the compactions.
@@ -161,6 +179,7 @@ func (db *DB) flush() error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("lsm.flush.written")
 	db.lead.edits.Lock()
 	defer db.lead.edits.Unlock()
 	e := &manifest.Edit{LastSeq: st.ImmSeq, HasLastSeq: true}
@@ -180,9 +199,11 @@ func (db *DB) flush() error {
 		db.discard(err, e.Added)
 		return err
 	}
+	failpoint.Hit("lsm.flush.committed")
 	if err := db.removeMem(v.imm.log); err != nil {
 		db.log.Warn("remove memtable", "path", db.dir, "reason", err)
 	}
+	failpoint.Hit("lsm.flush.mem_removed")
 	return db.trimLogs()
 }
 
@@ -213,19 +234,20 @@ type tableFile struct {
 	manifest.FileMeta
 	*sstable.Writer
 	db   *DB
-	f    *os.File
+	f    vfs.File
 	path string
 }
 
 func (db *DB) createTable() (*tableFile, error) {
 	num := db.ctl.NextFile()
 	path := db.path(format.TableName(num))
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, db.mode)
+	f, err := db.fs.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, db.mode)
 	if err != nil {
 		return nil, err
 	}
 	t := &tableFile{db: db, f: f, path: path, Writer: sstable.NewWriter(f, db.table)}
 	t.Num = num
+	failpoint.Hit("lsm.table.created")
 	return t, nil
 }
 
@@ -233,6 +255,7 @@ func (t *tableFile) add(key, value []byte) error {
 	if t.Smallest == nil {
 		t.Smallest = append([]byte(nil), key...)
 	}
+	failpoint.Hit("lsm.table.entry")
 	t.Largest = append(t.Largest[:0], key...)
 	return t.Writer.Add(key, value)
 }
@@ -240,14 +263,16 @@ func (t *tableFile) add(key, value []byte) error {
 // finish makes the table durable and closes it.
 func (t *tableFile) finish() (*manifest.FileMeta, error) {
 	err := t.Finish()
+	failpoint.Hit("lsm.table.written")
 	if err == nil {
 		err = t.f.Sync()
 	}
+	failpoint.Hit("lsm.table.synced")
 	if err != nil {
 		return nil, t.abandon(err)
 	}
 	if err := t.f.Close(); err != nil {
-		os.Remove(t.path)
+		t.db.fs.Remove(t.path)
 		return nil, err
 	}
 	t.FileMeta.Size = uint64(t.Writer.Size())
@@ -257,5 +282,5 @@ func (t *tableFile) finish() (*manifest.FileMeta, error) {
 
 // abandon removes the table, and returns why.
 func (t *tableFile) abandon(err error) error {
-	return errors.Join(fmt.Errorf("table %d: %w", t.Num, err), t.f.Close(), os.Remove(t.path))
+	return errors.Join(fmt.Errorf("table %d: %w", t.Num, err), t.f.Close(), t.db.fs.Remove(t.path))
 }

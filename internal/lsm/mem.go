@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/memtable"
 	"github.com/levelparty/party/internal/vfs"
@@ -46,6 +47,7 @@ func (db *DB) newMem(log format.FileNum, size int64) (*mem, error) {
 		if err == nil {
 			m.arena, err = vfs.MapShared(f, int(size))
 		}
+		failpoint.Hit("lsm.mem.created")
 		f.Close()
 		if err != nil {
 			os.Remove(m.path)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 )
 
@@ -52,14 +53,15 @@ func (db *DB) removeObsolete() {
 }
 
 func (db *DB) removeTable(num format.FileNum) bool {
-	err := os.Remove(db.path(format.TableName(num)))
+	err := db.fs.Remove(db.path(format.TableName(num)))
 	if errors.Is(err, os.ErrNotExist) {
-		err = os.Remove(db.path(format.OldTableName(num)))
+		err = db.fs.Remove(db.path(format.OldTableName(num)))
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		db.log.Warn("remove table", "table", num, "reason", err)
 		return false
 	}
+	failpoint.Hit("lsm.table.removed")
 	return true
 }
 
@@ -69,7 +71,7 @@ func (db *DB) removeTable(num format.FileNum) bool {
 // that of the active one.
 func (db *DB) sweep() error {
 	st := db.ctl.State()
-	entries, err := os.ReadDir(db.dir)
+	entries, err := db.fs.ReadDir(db.dir)
 	if err != nil {
 		return err
 	}
@@ -97,16 +99,19 @@ func (db *DB) sweep() error {
 			}
 		case format.FileMem:
 			if num < st.Log && num != st.ImmLog {
-				os.Remove(db.path(e.Name()))
+				failpoint.Hit("lsm.sweep.mem")
+				db.fs.Remove(db.path(e.Name()))
 			}
 		case format.FileManifest:
 			if num < st.Manifest {
-				os.Remove(db.path(e.Name()))
+				failpoint.Hit("lsm.sweep.manifest")
+				db.fs.Remove(db.path(e.Name()))
 			}
 		case format.FileTemp:
-			os.Remove(db.path(e.Name()))
+			db.fs.Remove(db.path(e.Name()))
 		}
 	}
+	failpoint.Hit("lsm.sweep.done")
 	return db.trimLogs()
 }
 
@@ -128,13 +133,14 @@ func (db *DB) trimLogs() error {
 			continue
 		}
 		path := db.path(format.LogName(num))
-		if info, err := os.Stat(path); err == nil {
+		if info, err := db.fs.Stat(path); err == nil {
 			kept += info.Size()
 		}
 		if kept > db.cfg.Retention {
-			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			if err := db.fs.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}
+			failpoint.Hit("lsm.log.removed")
 		}
 	}
 	return nil
@@ -142,7 +148,7 @@ func (db *DB) trimLogs() error {
 
 // logs returns the numbers of all logs in the directory, ascending.
 func (db *DB) logs() ([]format.FileNum, error) {
-	entries, err := os.ReadDir(db.dir)
+	entries, err := db.fs.ReadDir(db.dir)
 	if err != nil {
 		return nil, err
 	}

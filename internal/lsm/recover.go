@@ -3,14 +3,18 @@ package lsm
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/levelparty/party/internal/coord"
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/manifest"
 	"github.com/levelparty/party/internal/format/wal"
 	"github.com/levelparty/party/internal/memtable"
+	"github.com/levelparty/party/internal/vfs"
 )
 
 // The first that opens a database when nobody else has it open recovers it as
@@ -24,14 +28,17 @@ type found struct {
 	manifest format.FileNum
 	length   int64 // of the manifest
 	whole    bool  // the manifest ends well
+	own      bool  // no other LevelDB has written it, nor the logs
 	version  *version
 	logs     []format.FileNum // to be read again, ascending
 	highest  format.FileNum   // of any file
 }
 
 // Exists reports whether dir holds a database.
-func Exists(dir string) (bool, error) {
-	_, err := os.Stat(dir + string(os.PathSeparator) + "CURRENT")
+func Exists(dir string) (bool, error) { return existsIn(vfs.OS, dir) }
+
+func existsIn(fsys vfs.FS, dir string) (bool, error) {
+	_, err := fsys.Stat(filepath.Join(dir, "CURRENT"))
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
@@ -40,7 +47,7 @@ func Exists(dir string) (bool, error) {
 
 // recover makes the first state of the control block out of the files.
 func (db *DB) recover() error {
-	exists, err := Exists(db.dir)
+	exists, err := existsIn(db.fs, db.dir)
 	switch {
 	case err != nil:
 		return err
@@ -58,6 +65,7 @@ func (db *DB) recover() error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("lsm.recover.manifest")
 	v := have.version
 	db.ctl.EnsureNextFile(max(have.highest+1, v.nextFile))
 	st := coord.State{Seq: v.lastSeq, Version: 1, Epoch: 1}
@@ -73,13 +81,19 @@ func (db *DB) recover() error {
 			}
 		}
 	}()
+	follow := have.follow()
 	for _, num := range have.logs {
-		r, err := db.replay(num)
+		r, err := db.replay(num, follow)
 		if err != nil {
 			return err
 		}
+		failpoint.Hit("lsm.recover.log")
 		logs = append(logs, r)
 		st.Seq = max(st.Seq, r.last)
+		if r.cut {
+			break
+		}
+		follow = r
 	}
 	if db.cfg.Recovered != nil {
 		if err := db.cfg.Recovered(st.Seq, have.manifest); err != nil {
@@ -87,19 +101,27 @@ func (db *DB) recover() error {
 		}
 	}
 
+	failpoint.Hit("lsm.recover.once")
+	if n := len(logs); n > 0 && logs[n-1].cut {
+		if err := db.cutLost(logs[n-1], have.logs[n:]); err != nil {
+			return err
+		}
+	}
 	// The newest log goes on, if it can. One before it can wait for the leader,
 	// as an immutable memtable does; others become tables now.
 	var active *replay
 	full := logs
 	wait := 1
-	if slices.ContainsFunc(logs, func(r *replay) bool { return r.first != 0 && r.first < v.lastSeq }) {
+	foreign := !have.own && len(logs) > 0
+	if foreign || slices.ContainsFunc(logs, func(r *replay) bool { return r.gap || r.first != 0 && r.first < v.lastSeq }) {
 		// C++ LevelDB, killed, leaves logs whose writes have lower numbers than
-		// its manifest. goleveldb, coming after us, would drop them.
+		// its manifest. goleveldb, coming after us, would drop them. And what
+		// follows a gap must not be taken for what a loss of power has left.
 		wait = 0
 	} else if n := len(logs); n > 0 && logs[n-1].good && logs[n-1].mem.Room() > int64(db.cfg.WriteBuffer)/4 {
 		active, full = logs[n-1], logs[:n-1]
 	}
-	rewrite := !have.whole || have.length > maxManifest
+	rewrite := !have.whole || !have.own || have.length > maxManifest
 	for ; len(full) > wait; full = full[1:] {
 		f, err := db.writeMem(full[0].mem)
 		if err != nil {
@@ -115,6 +137,7 @@ func (db *DB) recover() error {
 		full[0].mem.unref()
 		full[0].mem = nil
 		_ = db.removeMem(full[0].num)
+		failpoint.Hit("lsm.recover.table")
 		rewrite = true
 	}
 	if rewrite {
@@ -135,9 +158,10 @@ func (db *DB) recover() error {
 		st.ImmLog, st.ImmLen, st.ImmSeq = r.num, r.end, max(r.last, v.lastSeq)
 	}
 	if active != nil {
-		if err := os.Truncate(db.path(format.LogName(active.num)), active.end); err != nil {
+		if err := db.truncateLog(active.num, active.end, active.torn); err != nil {
 			return err
 		}
+		failpoint.Hit("lsm.recover.truncated")
 		mem = active.mem
 		db.ctl.SetLogAlloc(active.end)
 		st.Log, st.LogLen = active.num, active.end
@@ -151,7 +175,9 @@ func (db *DB) recover() error {
 		db.ctl.SetLogAlloc(allocated)
 		st.Log = num
 	}
+	failpoint.Hit("lsm.recover.ready")
 	db.begin(have, v, &st, mem, imm)
+	failpoint.Hit("lsm.recover.published")
 	return nil
 }
 
@@ -185,8 +211,9 @@ func (db *DB) recoverReadOnly(have *found, st *coord.State) error {
 	if err != nil {
 		return err
 	}
+	follow := have.follow()
 	for _, num := range have.logs {
-		r := &replay{num: num, good: true}
+		r := &replay{num: num, good: true, before: follow}
 		if err := db.readLog(r, func(seq format.SeqNum, records []byte, count int) error {
 			return insert(mem, seq, records)
 		}); err != nil {
@@ -194,6 +221,10 @@ func (db *DB) recoverReadOnly(have *found, st *coord.State) error {
 			return err
 		}
 		st.Seq = max(st.Seq, r.last)
+		if r.cut {
+			break
+		}
+		follow = r
 	}
 	db.begin(have, have.version, st, mem, nil)
 	return nil
@@ -203,7 +234,7 @@ func (db *DB) recoverReadOnly(have *found, st *coord.State) error {
 func (db *DB) create() error {
 	// What is there without a CURRENT may be the rest of a database that can be
 	// repaired.
-	entries, err := os.ReadDir(db.dir)
+	entries, err := db.fs.ReadDir(db.dir)
 	if err != nil {
 		return err
 	}
@@ -220,12 +251,13 @@ func (db *DB) create() error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("lsm.create.done")
 	return f.Close()
 }
 
 // readManifest reads the current manifest and looks for the logs.
 func (db *DB) readManifest() (*found, error) {
-	b, err := os.ReadFile(db.path("CURRENT"))
+	b, err := vfs.ReadFile(db.fs, db.path("CURRENT"))
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +266,7 @@ func (db *DB) readManifest() (*found, error) {
 		return nil, fmt.Errorf("CURRENT: %w", err)
 	}
 	name := format.ManifestName(num)
-	f, err := os.Open(db.path(name))
+	f, err := db.fs.Open(db.path(name))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("CURRENT names a manifest that is not there: %w: %w", ErrCorrupted, err)
 	}
@@ -246,7 +278,7 @@ func (db *DB) readManifest() (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	have := &found{manifest: num, length: end}
+	have := &found{manifest: num, length: end, own: len(edits) > 0 && ownManifest(edits[0])}
 	have.version, err = new(version).apply(db.files, edits...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -254,12 +286,12 @@ func (db *DB) readManifest() (*found, error) {
 	if len(edits) == 0 || have.version.nextFile == 0 {
 		return nil, &format.Corruption{File: name, Reason: "the manifest holds no version"}
 	}
-	info, err := f.Stat()
+	size, err := f.Size()
 	if err != nil {
 		return nil, err
 	}
-	have.whole = info.Size() == end
-	entries, err := os.ReadDir(db.dir)
+	have.whole = size == end
+	entries, err := db.fs.ReadDir(db.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -295,16 +327,28 @@ type replay struct {
 	first, last format.SeqNum // 0: nothing
 	end         int64         // of what is valid
 	good        bool          // nothing is damaged: more may be appended
+	torn        bool          // something stands behind end
+	before      *replay       // the log before; nil: any number may follow
+	gap         bool          // numbers are missing: damaged
+	cut         bool          // numbers are missing: lost with the power, so that nothing behind end counts
+}
+
+// follow returns what the first log has to follow.
+func (have *found) follow() *replay {
+	if !have.own {
+		return nil
+	}
+	return &replay{last: have.version.lastSeq}
 }
 
 // replay reads a log into a memtable. Damaged records are left out, as LevelDB
 // does; a torn last record was never acknowledged.
-func (db *DB) replay(num format.FileNum) (*replay, error) {
+func (db *DB) replay(num format.FileNum, before *replay) (*replay, error) {
 	need, err := db.measure(num)
 	if err != nil {
 		return nil, err
 	}
-	r := &replay{num: num, good: true}
+	r := &replay{num: num, good: true, before: before}
 	if r.mem, err = db.newMem(num, max(int64(db.cfg.WriteBuffer), memtable.HeaderLen+need)); err != nil {
 		return nil, err
 	}
@@ -331,7 +375,7 @@ func (db *DB) measure(num format.FileNum) (need int64, err error) {
 // readLog visits the batches of r's log, and notes in r how it ends.
 func (db *DB) readLog(r *replay, visit func(seq format.SeqNum, records []byte, count int) error) error {
 	name := format.LogName(r.num)
-	f, err := os.Open(db.path(name))
+	f, err := db.fs.Open(db.path(name))
 	if err != nil {
 		return err
 	}
@@ -340,6 +384,10 @@ func (db *DB) readLog(r *replay, visit func(seq format.SeqNum, records []byte, c
 	for {
 		payload, end, err := log.Next()
 		if isEOF(err) {
+			r.torn = log.Torn() || log.Damage() != nil
+			if r.before != nil {
+				r.last = max(r.last, r.before.last)
+			}
 			return nil
 		}
 		var seq format.SeqNum
@@ -365,6 +413,12 @@ func (db *DB) readLog(r *replay, visit func(seq format.SeqNum, records []byte, c
 			return err
 		}
 		if count > 0 {
+			if r.before != nil && seq > max(r.last, r.before.last)+1 {
+				if r.cut, err = db.lostBefore(r, f); err != nil || r.cut {
+					return err
+				}
+				r.gap = true
+			}
 			if err := visit(seq, records, count); err != nil {
 				return err
 			}
@@ -375,4 +429,55 @@ func (db *DB) readLog(r *replay, visit func(seq format.SeqNum, records []byte, c
 		}
 		r.end = end
 	}
+}
+
+// lostBefore reports whether the numbers that are missing behind what was read
+// of r's log f were lost with the power.
+func (db *DB) lostBefore(r *replay, f io.ReaderAt) (bool, error) {
+	lost, _, err := lostAt(f, r.end)
+	if err != nil || lost || r.first != 0 {
+		return lost, err
+	}
+	if r.before.num == 0 {
+		return true, nil // a log's name was
+	}
+	old, err := db.fs.Open(db.path(format.LogName(r.before.num)))
+	if err != nil {
+		return false, err
+	}
+	defer old.Close()
+	lost, _, err = lostAt(old, r.before.end)
+	return lost, err
+}
+
+// cutLost cuts off what does not count of a log and the logs behind it, so that
+// it cannot be taken for what will be written instead.
+func (db *DB) cutLost(r *replay, behind []format.FileNum) error {
+	db.log.Warn("writes that were not synced were lost with the power, and those after them are dropped",
+		"path", db.path(format.LogName(r.num)), "offset", r.end, "logs behind", behind)
+	if err := db.truncateLog(r.num, r.end, true); err != nil {
+		return err
+	}
+	for _, num := range behind {
+		if err := db.fs.Remove(db.path(format.LogName(num))); err != nil {
+			return err
+		}
+	}
+	if len(behind) == 0 {
+		return nil
+	}
+	return db.fs.SyncDir(db.dir)
+}
+
+// truncateLog cuts a log off, durably if need be.
+func (db *DB) truncateLog(num format.FileNum, size int64, durably bool) error {
+	f, err := db.fs.OpenFile(db.path(format.LogName(num)), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Truncate(size); err != nil || !durably {
+		return err
+	}
+	return f.SyncData()
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/vfs"
 )
@@ -16,7 +17,7 @@ type syncer struct {
 	mu   sync.Mutex
 	logs [2]struct { // open logs: the active and the one before
 		num format.FileNum
-		f   *os.File
+		f   vfs.File
 	}
 	imm format.FileNum // the log before the active one, once it was synced to its end
 }
@@ -45,8 +46,9 @@ func (db *DB) syncLogs(log format.FileNum) error {
 	if err := db.syncLog(log); err != nil {
 		return err
 	}
+	failpoint.Hit("lsm.sync.log")
 	if !db.ctl.DirSynced(log) {
-		if err := vfs.SyncDir(db.dir); err != nil {
+		if err := db.fs.SyncDir(db.dir); err != nil {
 			return err
 		}
 		db.ctl.SetDirSynced(log)
@@ -65,7 +67,7 @@ func (db *DB) syncLog(num format.FileNum) error {
 		if s.logs[1].num < at.num {
 			at = &s.logs[1] // the older one goes
 		}
-		f, err := os.OpenFile(db.path(format.LogName(num)), os.O_RDWR, 0)
+		f, err := db.fs.OpenFile(db.path(format.LogName(num)), os.O_RDWR, 0)
 		if errors.Is(err, os.ErrNotExist) && db.ctl.State().Log > num {
 			return nil
 		}
@@ -77,7 +79,7 @@ func (db *DB) syncLog(num format.FileNum) error {
 		}
 		at.num, at.f = num, f
 	}
-	return vfs.SyncData(at.f)
+	return at.f.SyncData()
 }
 
 func (s *syncer) close() {

@@ -20,7 +20,7 @@ type table struct {
 	refs    atomic.Int32 // one is the file's
 	used    atomic.Bool  // since the last look for one to close
 	mapping []byte
-	f       *os.File // if not mapped
+	f       vfs.File // if not mapped
 }
 
 // mapped is a whole file in memory.
@@ -61,6 +61,7 @@ func (t *table) unref() {
 // tables are the open tables of a handle.
 type tables struct {
 	dir     string
+	fs      vfs.FS
 	limit   int
 	cache   sstable.Cache
 	verify  bool
@@ -113,10 +114,10 @@ func (ts *tables) load(f *file) (*table, error) {
 
 func (ts *tables) read(f *file) (*table, error) {
 	name := format.TableName(f.Num)
-	file, err := os.Open(filepath.Join(ts.dir, name))
+	file, err := ts.fs.Open(filepath.Join(ts.dir, name))
 	if errors.Is(err, os.ErrNotExist) {
 		name = format.OldTableName(f.Num)
-		if old, e := os.Open(filepath.Join(ts.dir, name)); e == nil {
+		if old, e := ts.fs.Open(filepath.Join(ts.dir, name)); e == nil {
 			file, err = old, nil
 		}
 	}
@@ -125,9 +126,9 @@ func (ts *tables) read(f *file) (*table, error) {
 	}
 	t := new(table)
 	o := sstable.ReaderOptions{Name: name, ID: uint64(f.Num), Cache: ts.cache, VerifyChecksums: ts.verify}
-	info, err := file.Stat()
-	if err == nil && info.Size() < int64(f.Size) {
-		err = &format.Corruption{File: name, Offset: info.Size(), Reason: "the file ends too early"}
+	size, err := file.Size()
+	if err == nil && size < int64(f.Size) {
+		err = &format.Corruption{File: name, Offset: size, Reason: "the file ends too early"}
 	}
 	if err != nil {
 		file.Close()
@@ -135,7 +136,7 @@ func (ts *tables) read(f *file) (*table, error) {
 	}
 	var src sstable.Source = file
 	if !ts.unmaped {
-		t.mapping, err = vfs.MapReadOnly(file, int64(f.Size))
+		t.mapping, err = file.Map(int64(f.Size))
 	}
 	if t.mapping != nil {
 		file.Close()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/levelparty/party/internal/coord"
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/wal"
 	"github.com/levelparty/party/internal/memtable"
@@ -33,6 +34,10 @@ const (
 	stopLevel0 = 12
 	slowPause  = time.Millisecond
 
+	// blockedAfter is how long a write waits for other processes' before
+	// Config.Blocked is told.
+	blockedAfter = 5 * time.Millisecond
+
 	// waitEpoch is how long is slept before a condition is looked at again,
 	// although nobody has told that it changed.
 	waitEpoch = 100 * time.Millisecond
@@ -42,7 +47,7 @@ const (
 type writer struct {
 	turn chan struct{} // of this process's goroutines: holds a token while somebody writes
 	num  format.FileNum
-	log  *os.File // the active log, or the last that was
+	log  vfs.File // the active log, or the last that was
 	// Reused memory.
 	batch, record []byte
 }
@@ -110,15 +115,25 @@ func (db *DB) lock(ctx context.Context) error {
 
 func (db *DB) unlock() {
 	defer func() { <-db.writer.turn }() // even if the control block is gone
+	failpoint.Hit("lsm.unlock")
 	db.ctl.Unlock()
 }
 
 // lockAll takes the write lock of all processes.
 func (db *DB) lockAll(ctx context.Context) error {
+	if db.cfg.Blocked != nil && db.ctl.Locked() {
+		t := time.AfterFunc(blockedAfter, func() { db.cfg.Blocked(true) })
+		defer func() {
+			if !t.Stop() {
+				db.cfg.Blocked(false)
+			}
+		}()
+	}
 	dead, err := db.ctl.Lock(ctx)
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("lsm.lock.taken")
 	if dead {
 		if err := db.repair(); err != nil {
 			db.ctl.Unlock()
@@ -214,11 +229,20 @@ func (t *Turn) write(ctx context.Context, records []byte, count int, before func
 			db.ctl.Fail(coord.FailWrite)
 		}
 	}()
+	if failpoint.Breaks(failpoint.PublishFirst) {
+		early := st
+		early.Seq += format.SeqNum(count)
+		db.ctl.Publish(early)
+		failpoint.Dawdle(failpoint.PublishFirst)
+	}
 	if err := insert(m, first, records); err != nil {
 		return Position{}, db.fail(coord.FailWrite, fmt.Errorf("memtable of log %d: %w", m.log, err))
 	}
+	failpoint.Hit("lsm.write.inserted")
+	failpoint.Dawdle(failpoint.SkipRollForward)
 	st.Seq += format.SeqNum(count)
 	db.ctl.Publish(st)
+	failpoint.Hit("lsm.write.published")
 	published = true
 	db.count(countWrites, 1)
 	db.count(countRecords, int64(count))
@@ -261,6 +285,7 @@ func insert(m *mem, seq format.SeqNum, records []byte) error {
 		if err := m.Insert(r.Key, format.Trailer(seq, kind), r.Value); err != nil {
 			return err
 		}
+		failpoint.Hit("lsm.insert.entry")
 		records = rest
 		seq++
 	}
@@ -283,7 +308,9 @@ func (db *DB) appendLog(st *coord.State, first format.SeqNum, records []byte, co
 	if err := db.growLog(end); err != nil {
 		return err
 	}
+	failpoint.Torn("lsm.write.torn", w.log, w.record, offset)
 	n, err := w.log.WriteAt(w.record, offset)
+	failpoint.Hit("lsm.write.appended")
 	db.count(countWritten, int64(n))
 	if cap(w.record) > maxReused {
 		w.batch, w.record = nil, nil
@@ -291,7 +318,7 @@ func (db *DB) appendLog(st *coord.State, first format.SeqNum, records []byte, co
 	if err != nil {
 		if n > 0 {
 			// A record that nobody was told of must not be found later.
-			if e := db.cutLog(offset); e != nil {
+			if e := db.cutLog(offset, true); e != nil {
 				return db.fail(coord.FailWrite, errors.Join(err, e))
 			}
 		}
@@ -308,25 +335,31 @@ func (db *DB) growLog(end int64) error {
 		return nil
 	}
 	to := (end + logStep - 1) / logStep * logStep
-	err := vfs.Allocate(db.writer.log, have, to-have)
+	err := db.writer.log.Allocate(have, to-have)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil // it grows as it is written
 	}
 	if err != nil {
 		return fmt.Errorf("allocate log %d up to %d: %w", db.writer.num, to, err)
 	}
+	failpoint.Hit("lsm.log.grown")
 	db.ctl.SetLogAlloc(to)
 	return nil
 }
 
-// cutLog drops what is behind the published length of the active log.
-func (db *DB) cutLog(length int64) error {
+// cutLog drops what is behind the published length of the active log: durably,
+// if there is anything, for what is written there next must not be mixed with
+// it after a loss of power.
+func (db *DB) cutLog(length int64, durably bool) error {
 	db.ctl.SetLogAlloc(length)
-	return db.writer.log.Truncate(length)
+	if err := db.writer.log.Truncate(length); err != nil || !durably {
+		return err
+	}
+	return db.writer.log.SyncData()
 }
 
 func (db *DB) openLog(num format.FileNum) error {
-	f, err := os.OpenFile(db.path(format.LogName(num)), os.O_RDWR, 0)
+	f, err := db.fs.OpenFile(db.path(format.LogName(num)), os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
@@ -414,6 +447,7 @@ func (db *DB) rotate(st *coord.State, need int64) error {
 	if db.writer.num == st.Log {
 		_ = old.Truncate(oldLen) // it grows no more; a failure costs space
 	}
+	failpoint.Hit("lsm.rotate.truncated")
 	_ = db.writer.close()
 	db.writer.log, db.writer.num = log, num
 	db.viewMu.Lock()
@@ -424,7 +458,9 @@ func (db *DB) rotate(st *coord.State, need int64) error {
 	st.Log, st.LogLen = num, 0
 	st.Epoch++
 	db.ctl.SetLogAlloc(allocated)
+	failpoint.Hit("lsm.rotate.ready")
 	db.ctl.Publish(*st)
+	failpoint.Hit("lsm.rotate.published")
 	err = db.refresh()
 	db.viewMu.Lock()
 	db.fresh.unref()
@@ -435,23 +471,25 @@ func (db *DB) rotate(st *coord.State, need int64) error {
 
 // newLog makes an empty log and its memtable, and returns how far the log is
 // allocated.
-func (db *DB) newLog(num format.FileNum, size int64) (_ *os.File, allocated int64, _ *mem, err error) {
+func (db *DB) newLog(num format.FileNum, size int64) (_ vfs.File, allocated int64, _ *mem, err error) {
 	path := db.path(format.LogName(num))
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, db.mode)
+	f, err := db.fs.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, db.mode)
 	if err != nil {
 		return nil, 0, nil, err
 	}
 	allocated = logStep
-	if err = vfs.Allocate(f, 0, allocated); errors.Is(err, errors.ErrUnsupported) {
+	if err = f.Allocate(0, allocated); errors.Is(err, errors.ErrUnsupported) {
 		allocated, err = 0, nil
 	}
+	failpoint.Hit("lsm.log.created")
 	var m *mem
 	if err == nil {
 		m, err = db.newMem(num, size)
 	}
+	failpoint.Hit("lsm.log.ready")
 	if err != nil {
 		f.Close()
-		os.Remove(path)
+		db.fs.Remove(path)
 		return nil, 0, nil, err
 	}
 	return f, allocated, m, nil
@@ -464,14 +502,17 @@ func (db *DB) repair() error {
 	if err := db.openLog(st.Log); err != nil {
 		return err
 	}
+	failpoint.Hit("lsm.repair.begun")
 	offset := st.LogLen
 	name := format.LogName(st.Log)
-	payload, end, err := wal.NewReader(db.writer.log, name, offset, -1).Next()
+	log := wal.NewReader(db.writer.log, name, offset, -1)
+	payload, end, err := log.Next()
+	clean := isEOF(err) && !log.Torn() && log.Damage() == nil
 	if err == nil {
 		var seq format.SeqNum
 		var records []byte
 		var count int
-		if seq, count, records, err = format.ParseBatch(payload); err == nil && seq == st.Seq+1 {
+		if seq, count, records, err = format.ParseBatch(payload); err == nil && seq == st.Seq+1 && !failpoint.Breaks(failpoint.SkipRollForward) {
 			if n, e := format.CountRecords(records); e == nil && n == count {
 				m, err := db.activeMem(&st)
 				if err != nil {
@@ -482,8 +523,10 @@ func (db *DB) repair() error {
 					return db.fail(coord.FailRepair, err)
 				}
 				st.Seq += format.SeqNum(count)
+				failpoint.Hit("lsm.repair.inserted")
 				st.LogLen = end
 				db.ctl.Publish(st)
+				failpoint.Hit("lsm.repair.published")
 				db.ctl.Repaired(uint64(st.Seq))
 				return nil
 			}
@@ -492,9 +535,10 @@ func (db *DB) repair() error {
 	if err != nil && !isEOF(err) && !errors.Is(err, ErrCorrupted) {
 		return err
 	}
-	if err := db.cutLog(offset); err != nil {
+	if err := db.cutLog(offset, !clean); err != nil {
 		return err
 	}
+	failpoint.Hit("lsm.repair.cut")
 	db.ctl.Repaired(uint64(st.Seq))
 	return nil
 }

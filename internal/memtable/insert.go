@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/store"
 )
@@ -89,6 +90,7 @@ func (t *Table) Insert(user []byte, trailer uint64, value []byte) error {
 
 // cut lets a test look at what a crash at this point would leave.
 func (t *Table) cut() {
+	failpoint.Hit("memtable.step")
 	if t.step != nil {
 		t.step()
 	}

@@ -81,6 +81,14 @@ func Start(t testing.TB, helper string, args ...string) *Process {
 	return Run(t, cmd)
 }
 
+// StartProgram starts a helper of another test binary, with more environment.
+func StartProgram(t testing.TB, program string, env []string, helper string, args ...string) *Process {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(append(os.Environ(), helperEnv+"="+helper), env...)
+	return Run(t, cmd)
+}
+
 // Run starts cmd, whose reports are the lines of its standard output.
 func Run(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
@@ -165,6 +173,13 @@ func (p *Process) Kill() {
 		}
 	}()
 	<-p.exited
+}
+
+// Wait waits until the process has ended by itself, and returns how. REQUIRES:
+// its reports have been read to their end.
+func (p *Process) Wait() error {
+	<-p.exited
+	return p.waitErr
 }
 
 // Signal sends the process a signal.

@@ -300,7 +300,7 @@ func (h *partyHost) settle() error {
 		err = h.replyWrites()
 	default:
 		h.unless = unlessHeld{h.ctx, h.host.Admin.Held()}
-		if h.host.Store.Commit(&h.unless, h.writes); h.writes[0].Err == errHeld {
+		if h.host.Store.Commit(&h.unless, h.writes); errors.Is(h.writes[0].Err, errHeld) {
 			h.park()
 		} else {
 			err = h.replyWrites()

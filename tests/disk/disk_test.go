@@ -33,8 +33,15 @@ func small(t *testing.T, size string) string {
 
 // Property: on a full disk writes fail with an error that says so, reads go on
 // or say why not, nothing acknowledged is lost, and when there is space again
-// the same handles write again; for the leader and for a guest.
+// the same handles write again; for the leader and for the others.
 func TestFullDisk(t *testing.T) {
+	t.Run("members", func(t *testing.T) { testFullDisk(t, false, false) })
+	t.Run("guest of a member", func(t *testing.T) { testFullDisk(t, false, true) })
+	t.Run("sockets", func(t *testing.T) { testFullDisk(t, true, true) })
+}
+
+// testFullDisk opens two handles, which use sockets or not.
+func testFullDisk(t *testing.T, sockets ...bool) {
 	root := small(t, "24m")
 	dir := filepath.Join(root, "db")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -44,8 +51,8 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	var handles []*party.DB
-	for range 2 {
-		db, err := party.Open(ctx, dir, &party.Options{Compression: party.NoCompression})
+	for _, s := range sockets {
+		db, err := party.Open(ctx, dir, &party.Options{Compression: party.NoCompression, Sockets: s})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,20 +18,21 @@ const module = "github.com/levelparty/party"
 // layers says which packages of this module each package may import; ARCHITECTURE.md
 // draws the picture. "" is package party itself.
 var layers = map[string][]string{
+	"internal/failpoint":       nil,
 	"internal/store":           nil,
 	"internal/vfs":             nil,
 	"internal/format":          {"internal/store"},
 	"internal/format/wal":      {"internal/format"},
 	"internal/format/manifest": {"internal/format"},
 	"internal/format/sstable":  {"internal/store", "internal/format"},
-	"internal/memtable":        {"internal/store", "internal/format"},
-	"internal/coord":           {"internal/store", "internal/format", "internal/vfs"},
+	"internal/memtable":        {"internal/failpoint", "internal/store", "internal/format"},
+	"internal/coord":           {"internal/failpoint", "internal/store", "internal/format", "internal/vfs"},
 	"internal/lsm": {
-		"internal/store", "internal/format", "internal/format/wal", "internal/format/manifest", "internal/format/sstable",
+		"internal/failpoint", "internal/store", "internal/format", "internal/format/wal", "internal/format/manifest", "internal/format/sstable",
 		"internal/memtable", "internal/vfs", "internal/coord",
 	},
 	"internal/wire":   {"internal/store", "internal/format"},
-	"internal/leader": {"internal/store", "internal/format", "internal/vfs", "internal/coord", "internal/lsm"},
+	"internal/leader": {"internal/failpoint", "internal/store", "internal/format", "internal/vfs", "internal/coord", "internal/lsm"},
 	"":                {"internal/store", "internal/format", "internal/vfs", "internal/coord", "internal/lsm", "internal/leader", "internal/wire"},
 	"goleveldb":       {"", "internal/vfs"},
 	"cmd/party":       {""},
@@ -53,6 +54,7 @@ var outside = map[string][]string{
 	},
 	"syscall": {
 		"internal/vfs",
+		"internal/failpoint",          // the signal it dies of
 		"internal/coord", "goleveldb", // the numbers and names of errors
 		"cmd/party", // signals
 	},

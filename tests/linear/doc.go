@@ -17,7 +17,9 @@
 //   - way.go: how processes hold the database: configurations.
 //   - worker.go: a process. history.go: what it leaves.
 //   - plan.go: what a seed stands for. campaign.go: carrying it out.
-//   - check.go: the model. failure.go: what is written of a history that fails.
+//   - check.go: the model. tighten.go and witness.go: what is found out before, so
+//     that the check takes milliseconds. failure.go: what is written of a history
+//     that fails.
 //   - lie.go: processes that lie, which the check must find out.
 //
 // A key's state is the number of the put that wrote it: every put of a campaign

@@ -127,11 +127,23 @@ func (s *search) count(o *Op, n int) {
 	o.eachSeen(func(w Write) { s.askers[w] += n })
 }
 
-func (s *search) take(i int) {
-	o := s.ops[i]
+// unlink takes i from the ring, and notes that it is gone.
+func (s *search) unlink(i int) {
 	s.next[s.prev[i]], s.prev[s.next[i]] = s.next[i], s.prev[i]
 	s.taken[0] ^= mix(uint64(i))
 	s.taken[1] ^= mix(uint64(i) + 1<<32)
+}
+
+// relink undoes unlink. What was unlinked last is relinked first.
+func (s *search) relink(i int) {
+	s.next[s.prev[i]], s.prev[s.next[i]] = i, i
+	s.taken[0] ^= mix(uint64(i))
+	s.taken[1] ^= mix(uint64(i) + 1<<32)
+}
+
+func (s *search) take(i int) {
+	o := s.ops[i]
+	s.unlink(i)
 	s.order = append(s.order, o)
 	s.state = o.apply(s.state)
 	s.count(o, -1)
@@ -140,9 +152,7 @@ func (s *search) take(i int) {
 // untake takes the last step back. was is the state before it.
 func (s *search) untake(i int, was State) {
 	o := s.ops[i]
-	s.next[s.prev[i]], s.prev[s.next[i]] = i, i
-	s.taken[0] ^= mix(uint64(i))
-	s.taken[1] ^= mix(uint64(i) + 1<<32)
+	s.relink(i)
 	s.order = s.order[:len(s.order)-1]
 	s.state = was
 	s.count(o, 1)
@@ -169,9 +179,12 @@ func (s *search) find(at int64) bool {
 	if s.steps--; s.steps < 0 {
 		return false
 	}
-	var reads []int
+	var reads, late []int
 	was := s.state
 	back := func() bool {
+		for _, i := range slices.Backward(late) {
+			s.relink(i)
+		}
 		for _, i := range slices.Backward(reads) {
 			s.untake(i, was)
 		}
@@ -190,6 +203,12 @@ func (s *search) find(at int64) bool {
 	}
 	if s.left == 0 {
 		return true
+	}
+	for _, i := range ready {
+		if o := s.ops[i]; o.spare && o.Return < at {
+			s.unlink(i) // whether it happened no longer matters
+			late = append(late, i)
+		}
 	}
 	name := s.taken
 	for key, id := range s.state {
@@ -211,7 +230,7 @@ func (s *search) find(at int64) bool {
 		}
 		if o.spare {
 			// It is of use if it does something, and one is like the other.
-			if spares[kinOf(o)] || o.Return < at || o.apply(s.state) == s.state {
+			if o.Return < at || spares[kinOf(o)] || o.apply(s.state) == s.state {
 				return true
 			}
 			spares[kinOf(o)] = true

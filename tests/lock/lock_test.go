@@ -15,6 +15,7 @@ import (
 
 	"github.com/levelparty/party"
 	"github.com/levelparty/party/internal/partytest"
+	"github.com/levelparty/party/internal/vfs"
 )
 
 func TestMain(m *testing.M) {
@@ -46,8 +47,9 @@ func holdGoleveldb(p *partytest.Self) error {
 	return p.Order(&order)
 }
 
+// holdParty opens the directory in the way of its second argument and holds it.
 func holdParty(p *partytest.Self) error {
-	db, err := party.Open(context.Background(), p.Args[0], nil)
+	db, err := party.Open(context.Background(), p.Args[0], &party.Options{Sockets: p.Args[1] == "sockets"})
 	if err != nil {
 		p.Report(report{Kind: "error", Err: err.Error()})
 		return nil
@@ -64,8 +66,43 @@ func first(p *partytest.Process) (r report) {
 }
 
 func TestLeaderKeepsOthersOut(t *testing.T) {
+	for _, kind := range []string{"member", "sockets"} {
+		t.Run(kind, func(t *testing.T) { testLeaderKeepsOthersOut(t, kind) })
+	}
+}
+
+// Property: strangers stay out until the last of the members has gone.
+func TestMembersKeepOthersOut(t *testing.T) {
 	dir := t.TempDir()
-	leader := partytest.Start(t, "party", dir)
+	if ok, why := vfs.SharedMemoryWorks(dir); !ok {
+		t.Skip(why)
+	}
+	members := make([]*partytest.Process, 3)
+	for i := range members {
+		members[i] = partytest.Start(t, "party", dir, "member")
+		first(members[i])
+	}
+	for i, m := range members {
+		if r := first(partytest.Start(t, "goleveldb", dir)); r.Kind != "error" {
+			t.Errorf("goleveldb beside %d members: %+v", 3-i, r)
+		}
+		if r := first(partytest.Node(t, "peer.js", "classic", dir)); r.Err != "LEVEL_LOCKED" {
+			t.Errorf("C++ LevelDB beside %d members: %+v", 3-i, r)
+		}
+		if i%2 == 0 {
+			m.Kill()
+		} else {
+			m.End()
+		}
+	}
+	if r := first(partytest.Start(t, "goleveldb", dir)); r.Kind != "ready" {
+		t.Errorf("goleveldb after all: %+v", r)
+	}
+}
+
+func testLeaderKeepsOthersOut(t *testing.T, kind string) {
+	dir := t.TempDir()
+	leader := partytest.Start(t, "party", dir, kind)
 	if r := first(leader); r.Kind != "ready" {
 		t.Fatal(r)
 	}
@@ -139,11 +176,17 @@ func TestStrangersKeepUsOut(t *testing.T) {
 // Property: when a stranger takes the lock between two leaders, calls fail with
 // ErrLocked after the time set, and work again when it has gone.
 func TestStrangerBetweenLeaders(t *testing.T) {
+	for _, kind := range []string{"member", "sockets"} {
+		t.Run(kind, func(t *testing.T) { testStrangerBetweenLeaders(t, kind) })
+	}
+}
+
+func testStrangerBetweenLeaders(t *testing.T, kind string) {
 	dir := t.TempDir()
 	ctx := context.Background()
-	leader := partytest.Start(t, "party", dir)
+	leader := partytest.Start(t, "party", dir, kind)
 	first(leader)
-	db, err := party.Open(ctx, dir, &party.Options{Lead: party.LeadNever, LockTimeout: 100 * time.Millisecond})
+	db, err := party.Open(ctx, dir, &party.Options{Lead: party.LeadNever, Sockets: true, LockTimeout: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,14 +198,14 @@ func TestStrangerBetweenLeaders(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "leader of "+dir) {
 		t.Errorf("get without a leader: %v, want DeadlineExceeded that says what it waited for", err)
 	}
-	leader = partytest.Start(t, "party", dir)
+	leader = partytest.Start(t, "party", dir, kind)
 	first(leader)
 	if err := db.Put(ctx, []byte("k"), []byte("v")); err != nil {
 		t.Errorf("put after the next leader: %v", err)
 	}
 
 	// LeadLast leaves the stranger, which is waiting already, a head start.
-	eager, err := party.Open(ctx, dir, &party.Options{Lead: party.LeadLast, LockTimeout: 100 * time.Millisecond})
+	eager, err := party.Open(ctx, dir, &party.Options{Lead: party.LeadLast, Sockets: true, LockTimeout: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -173,7 +173,10 @@ func lead(p *partytest.Self) error {
 		return err
 	}
 	defer db.Close()
-	p.Report(outcome{OK: db.Role() == party.Leader})
+	for db.Role() != party.Leader {
+		time.Sleep(time.Millisecond)
+	}
+	p.Report(outcome{OK: true})
 	var order string
 	return p.Order(&order)
 }
@@ -190,7 +193,12 @@ func TestModes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	guest, err := party.Open(ctx, dir, nil)
+	member, err := party.Open(ctx, dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer member.Close()
+	guest, err := party.Open(ctx, dir, &party.Options{Sockets: true})
 	if err != nil {
 		t.Fatal(err)
 	}

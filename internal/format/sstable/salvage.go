@@ -14,6 +14,15 @@ import (
 // Blocks returns how many data blocks the table has.
 func (r *Reader) Blocks() int { return r.index.len() }
 
+// DataEnd returns where the last data block ends.
+func (r *Reader) DataEnd() uint64 {
+	if r.Blocks() == 0 {
+		return 0
+	}
+	h := r.index.handles[r.Blocks()-1]
+	return h.offset + h.size + blockTrailerLen
+}
+
 // Lost is a part of a table that cannot be read.
 type Lost struct {
 	Offset, Size int64
@@ -35,13 +44,12 @@ func Salvage(src Source, size int64, name string, entry func(ikey, value []byte)
 	if err := OpenInto(&r, src, size, ReaderOptions{Name: name}); err != nil {
 		return s.scan(&r, size, err)
 	}
-	var buf Scratch
 	for i, h := range r.index.handles {
 		l := Lost{Offset: int64(h.offset), Size: int64(h.size + blockTrailerLen), Upto: r.index.key(i)}
 		if i > 0 {
 			l.After = r.index.key(i - 1)
 		}
-		block, err := r.read(h, true, &buf)
+		block, err := r.read(h, true, nil)
 		if err != nil {
 			l.Reason = reason(err)
 			lost(l)

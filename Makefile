@@ -62,6 +62,12 @@ linear:
 metamorphic:
 	cd tests/metamorphic && $(GO) test -c -o metamorphic.test && ./metamorphic.test -test.run TestMetamorphic -test.timeout 0 -for $(FOR) -seed $(SEED)
 
+# For a time: does death at any step leave everything right?
+# make crash FOR=8h SEED=7
+.PHONY: crash
+crash: interop/node_modules
+	cd tests/crash && $(GO) test -c -o crash.test && ./crash.test -test.run TestEveryStep -test.timeout 0 -for $(FOR) -seed $(SEED)
+
 .PHONY: bench
 bench: interop/node_modules
 	cd bench && $(GO) run .

@@ -68,7 +68,8 @@ func (r CheckReport) Err() error {
 // wait until it is done, or for as long as their LockTimeout.
 //
 // Errors: ErrLocked if a process has the database open that shares no memory,
-// ErrNotExist; errors of the file system, as they come.
+// ErrNotExist, ErrInvalid if keys are not ordered by their bytes; errors of the
+// file system, as they come.
 func Check(ctx context.Context, dir string) (CheckReport, error) {
 	r, err := check(ctx, dir)
 	if err != nil {

@@ -224,6 +224,7 @@ func (db *DB) Close() error {
 // changeLocked sets the role and wakes who waits for a change.
 func (db *DB) changeLocked(r Role) {
 	if db.role == Closed {
+		db.wakeLocked() // who waits for something else to have changed
 		return
 	}
 	if db.role != r {

@@ -26,6 +26,9 @@ const (
 	firstPause = 100 * time.Microsecond
 	longPause  = 5 * time.Millisecond   // while somebody may be just starting
 	idlePause  = 100 * time.Millisecond // when nothing has happened for long
+	// dyingPause is longer than the system takes to close a killed process's
+	// sockets.
+	dyingPause = 2 * time.Millisecond
 	// headStart is what LeadLast leaves to the others when a leader is lost,
 	// and what everybody leaves to whom a leader hands over.
 	headStart = 100 * time.Millisecond
@@ -209,6 +212,16 @@ func (db *DB) connect(ctx context.Context) (*seat, error) {
 			if c, q, err := vfs.Dial(db.dir, wire.Party.String()); err == nil {
 				conn.Close()
 				conn, peer, p = c, q, wire.Party
+			} else if vfs.SocketNamed(db.dir, wire.Party.String()) {
+				// Left by a Go leader, maybe one that is just being killed: the
+				// system closes its sockets one after the other.
+				conn.Close()
+				if sleep(ctx, dyingPause) != nil {
+					return nil, nil
+				}
+				if conn, peer, err = vfs.Dial(db.dir, p.String()); err != nil {
+					continue
+				}
 			}
 		}
 		s := &seat{link: wire.NewLink(conn, p, db.calls, db.o.MaxMessage), peer: peer}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -124,8 +125,9 @@ func (db *DB) lead(s *seat) (wait time.Duration) {
 	db.mu.Unlock()
 	// The sockets' names go while the lock is held, and the connections before
 	// the database does: a guest is not told that it is closed, but looks for
-	// the next leader.
-	for _, l := range h.listeners {
+	// the next leader. Its own protocol's goes last: nobody shall find only those
+	// of Node processes and take it for one.
+	for _, l := range slices.Backward(h.listeners) {
 		l.Close()
 	}
 	h.mu.Lock()

@@ -14,6 +14,8 @@ var (
 	// Nobody may write until all members have left and the database is opened
 	// again.
 	ErrFailed = store.ErrWriteFailed
+	// ErrNotTried: a sync was not even begun, so that nothing is lost.
+	ErrNotTried = errors.New("party: not synced")
 	// ErrLayout: those who are in are of another version of this package.
 	ErrLayout = errors.New("party: members are of another version")
 	// ErrOptions: those who are in have opened the database with other options.

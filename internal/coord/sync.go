@@ -2,6 +2,7 @@ package coord
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,7 +18,8 @@ const syncPatience = 100 * time.Millisecond
 // Sync returns nil once the log is durable up to end, which must be published.
 // do makes the log's file durable as it is when do is called; one call serves all
 // who wait, in all processes. If it fails, nobody may write any more: a second
-// sync could succeed although data is lost. Waiting ends with ctx; what was
+// sync could succeed although data is lost. If it was ErrNotTried, they may.
+// Waiting ends with ctx; what was
 // written is then there, but it is not known to be durable.
 func (c *Control) Sync(ctx context.Context, log format.FileNum, end int64, do func() error) error {
 	if c.durableLen(log) >= end {
@@ -62,7 +64,9 @@ func (c *Control) syncTo(log format.FileNum, end int64, do func() error, locked 
 	case s.ImmLog:
 		end = max(end, s.ImmLen)
 	}
-	if err := do(); err != nil {
+	if err := do(); errors.Is(err, ErrNotTried) {
+		return err
+	} else if err != nil {
 		c.Fail(FailSync)
 		return fmt.Errorf("%w: %w", c.Failed(), err)
 	}

@@ -84,7 +84,7 @@ func Breaks(name string) bool { return name == broken }
 // Dawdle pauses now and then if the process does wrong what has that name, so
 // that it shows.
 func Dawdle(name string) {
-	if name == broken && rand.IntN(16) == 0 {
+	if name == broken && rand.IntN(8) == 0 {
 		time.Sleep(4 * time.Millisecond)
 	}
 }

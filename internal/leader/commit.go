@@ -83,7 +83,14 @@ func (l *Leader) Commit(ctx context.Context, writes []*store.Write) {
 		group = q.takeLocked(c)
 		q.mu.Unlock()
 		var err error
-		pos, sync, err = l.apply(ctx, group, l.db.Write)
+		for {
+			pos, sync, err = l.apply(ctx, group, l.db.Write)
+			if !errors.Is(err, lsm.ErrInterrupted) {
+				break
+			}
+			q.turn <- struct{}{} // to whoever has interrupted
+			<-q.turn
+		}
 		if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			// The head gave up waiting. That is no reason for the others to.
 			q.mu.Lock()
@@ -308,6 +315,11 @@ func (l *Leader) CommitIf(ctx context.Context, w *store.Write, check func() erro
 	}
 	group := []*commit{{writes: []*store.Write{w}}}
 	pos, sync, err := l.applyIf(ctx, group, check)
+	for errors.Is(err, lsm.ErrInterrupted) {
+		l.queue.turn <- struct{}{} // to whoever has interrupted
+		<-l.queue.turn
+		pos, sync, err = l.applyIf(ctx, group, check)
+	}
 	l.queue.turn <- struct{}{}
 	if sync {
 		l.sync(pos, group)

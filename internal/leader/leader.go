@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/levelparty/party/internal/coord"
 	"github.com/levelparty/party/internal/failpoint"
@@ -318,8 +319,14 @@ func (l *Leader) Begin(ctx context.Context) (tx store.Store, end func(), err err
 		return nil, nil, ctx.Err()
 	}
 	x := &exclusive{Leader: l}
-	if err = l.refused(); err == nil {
-		x.turn, err = l.db.Lock(ctx)
+	for err = l.refused(); err == nil; {
+		x.turn, err = l.db.LockAlone(ctx)
+		if !errors.Is(err, lsm.ErrInterrupted) {
+			break
+		}
+		l.queue.turn <- struct{}{} // to whoever has interrupted
+		<-l.queue.turn
+		err = l.refused()
 	}
 	if err != nil {
 		l.queue.turn <- struct{}{}
@@ -372,7 +379,18 @@ func (x *exclusive) Commit(ctx context.Context, writes []*store.Write) {
 		return
 	}
 	group := []*commit{{writes: writes}}
-	if pos, sync, _ := x.apply(ctx, group, x.turn.Write); sync {
+	pos, sync, err := x.apply(ctx, group, x.turn.Write)
+	for errors.Is(err, lsm.ErrInterrupted) {
+		x.mu.Unlock() // for whoever has interrupted
+		time.Sleep(time.Millisecond)
+		x.mu.Lock()
+		if x.over {
+			fail(writes, store.ErrClosed)
+			return
+		}
+		pos, sync, err = x.apply(ctx, group, x.turn.Write)
+	}
+	if sync {
 		x.sync(pos, group)
 	}
 }

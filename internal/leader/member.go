@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
+	"time"
 
 	"github.com/levelparty/party/internal/coord"
 	"github.com/levelparty/party/internal/failpoint"
@@ -103,32 +103,42 @@ func (l *Leader) beginLead(ctx context.Context) error {
 	}
 	manifest := l.db.Manifest()
 	turn.Unlock()
-	l.betweenWrites(func() {
-		l.once, err = openOnce(l.dir, last, manifest)
-		l.record.Store(l.once)
-	})
+	o, err := openOnce(l.dir, last, manifest)
 	if err != nil {
 		return err
 	}
+	l.record.Store(o)
 	failpoint.Hit("leader.lead.once")
 	l.ctl.Announce()
 	failpoint.Hit("leader.lead.announced")
-	return l.db.Lead()
+	if err := l.db.Lead(); err != nil {
+		l.record.Store(nil)
+		return errors.Join(err, o.end(false))
+	}
+	// Not before: a write of this process may be waiting for a leader.
+	l.betweenWrites(func() { l.once = o })
+	return nil
 }
 
 // Resign ends the lead of a member, which stays one.
 func (l *Leader) Resign() {
-	l.db.Resign()
-	failpoint.Hit("leader.resign.stopped")
+	// First, while the lead goes on: a write of this process may be waiting for it.
+	var o *once
+	settled := false // nobody asks any more
 	l.betweenWrites(func() {
-		if o := l.once; o != nil && !l.readOnly {
+		if o = l.once; o != nil && !l.readOnly {
 			l.forgetLeft()
-			_ = o.close() // it is as good as it was when it was written
+			settled = len(o.clients) == 0
 			l.old = o
 			l.once = nil
-			l.record.Store(nil)
 		}
 	})
+	l.db.Resign()
+	failpoint.Hit("leader.resign.stopped")
+	if o != nil && !l.readOnly {
+		l.record.Store(nil)
+		_ = o.end(settled) // it is as good as it was when it was written
+	}
 	failpoint.Hit("leader.resign.once")
 	if l.Shared() {
 		l.ctl.Resign()
@@ -137,26 +147,31 @@ func (l *Leader) Resign() {
 }
 
 // betweenWrites runs f while no write of this process is being applied. Who has
-// the turn since Begin keeps it.
+// the turn since Begin keeps it. A write that waits for the leader is
+// interrupted, since what it waits for may wait for f; it then goes on.
 func (l *Leader) betweenWrites(f func()) {
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
 	for {
+		l.db.Interrupt()
 		select {
 		case <-l.queue.turn:
 			f()
 			l.queue.turn <- struct{}{}
 			return
-		case <-l.Held():
+		case <-again.C:
 		}
 		if x := l.holder.Load(); x != nil && x.between(f) {
 			return
 		}
-		runtime.Gosched() // it is just getting or giving back the turn
 	}
 }
 
 // between runs f between two commits of x, if x still has the turn.
 func (x *exclusive) between(f func()) bool {
-	x.mu.Lock()
+	if !x.mu.TryLock() {
+		return false // it is committing
+	}
 	defer x.mu.Unlock()
 	if !x.over {
 		f()

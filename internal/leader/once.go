@@ -342,7 +342,10 @@ func appendEntryD(dst []byte, kind byte, client store.ClientID, a, b, c, d uint6
 }
 
 // close ends the record. If no guest may still ask, the file goes too.
-func (o *once) close() error {
+func (o *once) close() error { return o.end(len(o.clients) == 0) }
+
+// end is close; settled says that no guest may still ask.
+func (o *once) end(settled bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var err error
@@ -350,7 +353,7 @@ func (o *once) close() error {
 		err = o.f.Close()
 		o.f = nil
 	}
-	if len(o.clients) == 0 {
+	if settled {
 		err = errors.Join(err, os.Remove(filepath.Join(o.dir, onceName)))
 		failpoint.Hit("leader.once.removed")
 	}

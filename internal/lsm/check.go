@@ -55,10 +55,15 @@ const (
 	LostName = "lost"
 )
 
-// Check checks the database in dir. A directory that holds none is ErrNotExist.
+// Check checks the database in dir. A directory that holds none is ErrNotExist,
+// one whose keys have another order ErrInvalid.
 // Damage is in the report; the error is what kept Check from looking.
 // REQUIRES: nobody writes to dir.
 func Check(ctx context.Context, dir string) (*CheckReport, error) { return CheckFS(ctx, vfs.OS, dir) }
+
+func errForeign(comparer string) error {
+	return fmt.Errorf("the database orders its keys by %q, this library by %q: %w", comparer, format.ComparerName, ErrInvalid)
+}
 
 // CheckFS is Check for a directory of fsys.
 func CheckFS(ctx context.Context, fsys vfs.FS, dir string) (*CheckReport, error) {
@@ -74,6 +79,9 @@ func CheckFS(ctx context.Context, fsys vfs.FS, dir string) (*CheckReport, error)
 	t, err := c.current(files)
 	if err != nil {
 		return nil, err
+	}
+	if t != nil && t.foreign != "" {
+		return nil, errForeign(t.foreign)
 	}
 	if t == nil {
 		err = c.strays(files)
@@ -138,14 +146,6 @@ func listFiles(fsys vfs.FS, dir string) (*files, error) {
 // any reports whether there is anything of a database.
 func (l *files) any() bool {
 	return l.current || len(l.tables) > 0 || len(l.logs) > 0 || len(l.manifests) > 0
-}
-
-// table returns the name of a table's file.
-func (l *files) table(num format.FileNum) string {
-	if name := l.tables[num]; name != "" {
-		return name
-	}
-	return format.TableName(num)
 }
 
 func numbers[T any](m map[format.FileNum]T) []format.FileNum {
@@ -234,7 +234,9 @@ func (c *checker) current(l *files) (*tree, error) {
 	}
 	defer f.Close()
 	t, err := c.readTree(f, num, name, -1)
-	if t != nil && t.torn {
+	if t != nil && t.broken {
+		c.problem(name, t.end, "the last edit is damaged")
+	} else if t != nil && t.torn {
 		c.note(name, t.end, "an edit was begun and not finished, which a crash leaves")
 	}
 	return t, err

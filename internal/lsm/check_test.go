@@ -180,6 +180,7 @@ func TestCheckDamage(t *testing.T) {
 		{"no manifest", m, nil, "names " + m + ", which is missing"},
 		{"empty manifest", m, func([]byte) []byte { return nil }, m + ", offset 0: the manifest holds no version"},
 		{"flip in the manifest", m, flip(func(int) int { return 20 }), m},
+		{"flip at the manifest's end", m, flip(func(size int) int { return size - 2 }), "the last edit is damaged"},
 		{"no table", table, nil, table + ": is missing"},
 		{"empty table", table, func([]byte) []byte { return nil }, table},
 		{"truncated table", table, func(b []byte) []byte { return b[:len(b)/2] }, table},
@@ -188,7 +189,6 @@ func TestCheckDamage(t *testing.T) {
 		{"flip in a footer", table, flip(func(size int) int { return size - 1 }), table},
 		{"no log", log, nil, "missing"},
 		{"flip in a log", log, flip(func(size int) int { return rnd.IntN(500) }), log},
-		{"another order", m, edit(func(_ *tree, e *manifest.Edit) { e.HasComparator, e.Comparator = true, "mine" }), `ordered by "mine"`},
 		{"a sequence number less", m, edit(func(tr *tree, e *manifest.Edit) { e.HasLastSeq, e.LastSeq = true, 1 }), "falls from"},
 		{"a next file number less", m, edit(func(tr *tree, e *manifest.Edit) { e.HasNextFile, e.NextFile = true, 2 }), "yet to be given out"},
 		{"a table taken twice", m, edit(func(tr *tree, e *manifest.Edit) { e.Deleted = []manifest.DeletedFile{{Level: 6, Num: 1}} }), "takes table 1 from level 6"},
@@ -271,6 +271,32 @@ func TestCheckDamage(t *testing.T) {
 	}
 }
 
+// Property: a database whose keys have another order is not touched.
+func TestForeignOrder(t *testing.T) {
+	dir := t.TempDir()
+	e := manifest.Edit{HasComparator: true, Comparator: "mine", HasNextFile: true, NextFile: 3}
+	for name, b := range map[string][]byte{
+		currentName: manifest.CurrentContents(1), "MANIFEST-000001": wal.AppendRecord(nil, 0, e.Append(nil)), "000002.ldb": nil,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		before := filesOf(t, dir)
+		if _, err := Check(context.Background(), dir); len(before) == 3 && !errors.Is(err, ErrInvalid) {
+			t.Error("check:", err)
+		}
+		if _, err := Repair(context.Background(), RepairConfig{Dir: dir}); !errors.Is(err, ErrInvalid) {
+			t.Error("repair:", err)
+		}
+		if !maps.Equal(filesOf(t, dir), before) {
+			t.Error("the files have changed")
+		}
+		_ = os.Remove(filepath.Join(dir, currentName)) // then the newest manifest tells
+	}
+}
+
 // Property: what is no damage is a note.
 func TestCheckNotes(t *testing.T) {
 	dir := t.TempDir()
@@ -294,7 +320,10 @@ func TestCheckNotes(t *testing.T) {
 	r := soundly(t, dir)
 	var named []string
 	for _, n := range r.Notes {
-		named = append(named, n.File)
+		// A compaction that was just done may have left its inputs.
+		if kind, num, ok := format.ParseFileName(n.File); !ok || kind != format.FileTable || num == 777 {
+			named = append(named, n.File)
+		}
 	}
 	slices.Sort(named)
 	want := []string{"000776.dbtmp", "000777.ldb", "000777.mem", filepath.Base(log), "7.log", "MANIFEST-000778", "notes.txt", "party.shm"}
@@ -331,7 +360,7 @@ func leave(t testing.TB, db *DB) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.ctl.Leave(db.Tidy); err != nil {
+	if err := errors.Join(db.ctl.Leave(db.Tidy), db.Release()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -452,8 +481,7 @@ func TestCheckLiveDamage(t *testing.T) {
 		if !slices.ContainsFunc(r.Problems, func(f Fault) bool { return strings.Contains(f.String(), c.want) }) {
 			t.Errorf("%s: %q, want one with %q", c.name, r.Problems, c.want)
 		}
-		db.Close()
-		db.ctl.Close()
+		_ = errors.Join(db.Close(), db.ctl.Close(), db.Release())
 	}
 }
 

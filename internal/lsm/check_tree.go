@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
@@ -18,6 +19,7 @@ type tree struct {
 	edits     int
 	end       int64 // of the last edit
 	torn      bool  // more follows, of which nothing can be read
+	broken    bool  // and it was not merely cut short: C++ LevelDB refuses that
 	damaged   bool  // something else than its end could not be read
 	levels    [numLevels][]*file
 	logNumber format.FileNum
@@ -47,6 +49,7 @@ func readTree(src io.ReaderAt, num format.FileNum, name string, limit int64, dam
 		payload, end, err := r.Next()
 		if isEOF(err) {
 			t.end, t.torn = r.End(), r.Torn()
+			t.broken = t.torn && !cutShort(src, t.end)
 			break
 		}
 		if err != nil {
@@ -72,10 +75,33 @@ func readTree(src io.ReaderAt, num format.FileNum, name string, limit int64, dam
 	return t, nil
 }
 
+// cutShort reports whether what stands in a log from end on is a record that
+// the end of the file cuts off.
+func cutShort(src io.ReaderAt, end int64) bool {
+	const header = 7 // see package wal
+	for at := end; ; {
+		if left := wal.BlockSize - at%wal.BlockSize; left < header {
+			at += left
+		}
+		b := make([]byte, wal.BlockSize-at%wal.BlockSize)
+		n, _ := src.ReadAt(b, at)
+		if b = b[:n]; n < header {
+			return true
+		}
+		size := header + int(binary.LittleEndian.Uint16(b[4:]))
+		if size > n {
+			return at/wal.BlockSize == (at+int64(n))/wal.BlockSize // the last block
+		}
+		if binary.LittleEndian.Uint32(b) != format.Checksum(b[6:size]) {
+			return false
+		}
+		at += int64(size)
+	}
+}
+
 func (t *tree) apply(e *manifest.Edit, levels *[numLevels]map[format.FileNum]manifest.FileMeta, damaged func(string, ...any)) {
 	if e.HasComparator && e.Comparator != format.ComparerName {
 		t.foreign = e.Comparator
-		damaged("keys are ordered by %q, this library orders them by %q", e.Comparator, format.ComparerName)
 	}
 	if e.HasLogNumber {
 		t.logNumber = e.LogNumber

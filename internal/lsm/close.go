@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"context"
 	"os"
 
 	"github.com/levelparty/party/internal/failpoint"
@@ -58,6 +59,9 @@ func (db *DB) Tidy() error {
 	if db.readOnly {
 		return nil
 	}
+	if err := db.settleLast(); err != nil {
+		return err
+	}
 	st := db.ctl.State()
 	if err := vfs.Truncate(db.fs, db.path(format.LogName(st.Log)), st.LogLen); err != nil {
 		return err
@@ -75,6 +79,24 @@ func (db *DB) Tidy() error {
 		failpoint.Hit("lsm.tidy.mem_removed")
 	}
 	return nil
+}
+
+// settleLast carries through, or cuts, what a writer that died has left.
+func (db *DB) settleLast() error {
+	if db.ctl.Failed() != nil {
+		return nil // the logs tell
+	}
+	db.viewMu.Lock()
+	err := db.refreshLocked()
+	db.viewMu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := db.lockAll(context.Background()); err != nil {
+		return err
+	}
+	db.ctl.Unlock()
+	return db.writer.close()
 }
 
 // flushAll writes both memtables into tables. Nobody is told.

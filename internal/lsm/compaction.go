@@ -3,6 +3,7 @@ package lsm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/manifest"
 	"github.com/levelparty/party/internal/store"
+	"github.com/levelparty/party/internal/vfs"
 )
 
 // Compactions follow LevelDB's rules (google/leveldb doc/impl.md and
@@ -61,16 +63,17 @@ type manual struct {
 // compactLoop compacts as long as there is anything to compact.
 func (db *DB) compactLoop() {
 	defer db.lead.ended.Done()
-	ctx := db.lead.ctx
-	for {
+	asked := func(m *manual) {
+		m.done <- faulted(vfs.Guard(func() error { return db.compactRange(m.bounds) }))
+	}
+	db.guardLoop(func() error {
 		select {
 		case m := <-db.lead.manual:
-			m.done <- db.compactRange(m.bounds)
+			asked(m)
 		case <-db.lead.work:
-		case <-ctx.Done():
-			return
+		case <-db.lead.ctx.Done():
 		}
-		for ctx.Err() == nil {
+		for db.lead.ctx.Err() == nil {
 			c, err := db.pick()
 			if err == nil && c == nil {
 				break
@@ -79,17 +82,18 @@ func (db *DB) compactLoop() {
 				err = db.compact(c)
 			}
 			if err != nil {
-				db.trouble("compact", err)
+				db.inTrouble("compact", err)
 				break
 			}
 			db.ctl.SetTrouble(nil)
 			select {
 			case m := <-db.lead.manual:
-				m.done <- db.compactRange(m.bounds)
+				asked(m)
 			default:
 			}
 		}
-	}
+		return nil
+	})
 }
 
 // pick chooses what to compact next; nil if nothing calls for it.
@@ -402,7 +406,9 @@ func (db *DB) Flush(ctx context.Context) error {
 	}
 	st := db.ctl.State()
 	for st.ImmLog != 0 && err == nil {
-		err = t.waitForLeader(ctx, &st)
+		if err = t.waitForLeader(ctx, &st); errors.Is(err, ErrInterrupted) {
+			err = nil
+		}
 	}
 	if err == nil {
 		var m *mem
@@ -419,7 +425,7 @@ func (db *DB) Flush(ctx context.Context) error {
 		if st.ImmLog == 0 || st.Log != log {
 			break
 		}
-		if err = db.ctl.Trouble(); err == nil {
+		if err = db.trouble(); err == nil {
 			err = db.await(ctx, st.Epoch)
 		}
 	}

@@ -177,10 +177,14 @@ func Open(c Config) (_ *DB, err error) {
 // keepUp moves the handle on to newer views, so that it does not keep files
 // from being removed while nobody uses it.
 func (db *DB) keepUp() {
-	for !db.closed.Load() {
-		_ = vfs.Guard(db.refresh) // who needs it is told
-		_, epoch := db.ctl.Seq()
-		db.ctl.WaitEpoch(db.ctx, epoch, time.Minute)
+	err := error(nil)
+	for !db.closed.Load() && !errors.Is(err, vfs.ErrFault) {
+		err = vfs.Guard(func() error {
+			_, epoch := db.ctl.Seq()
+			_ = db.refresh() // who needs it is told why it fails
+			db.ctl.WaitEpoch(db.ctx, epoch, time.Minute)
+			return nil
+		})
 	}
 }
 
@@ -239,7 +243,7 @@ func readEdits(f io.ReaderAt, name string, offset, limit int64) (edits []*manife
 			if isEOF(err) {
 				// Every edit was synced before it counted, so that only the last
 				// can have been cut short. What looks otherwise may be many.
-				if err = r.Damage(); err != nil && limit < 0 {
+				if err = r.Damage(); err != nil && limit < 0 && len(edits) > 0 && ownManifest(edits[0]) {
 					if lost, e := lastLost(f, end); e != nil {
 						err = e
 					} else if lost {

@@ -102,6 +102,10 @@ func (db *DB) commit(e *manifest.Edit, change func(*coord.State)) (uint64, error
 	}
 	failpoint.Hit("lsm.edit.durable")
 	if err := db.lock(db.lead.ctx); err != nil {
+		// No other edit may follow one that may count or not.
+		if db.lead.ctx.Err() == nil {
+			err = db.fail(coord.FailWrite, err)
+		}
 		return 0, fmt.Errorf("%w: %w", errUnsettled, err)
 	}
 	st = db.ctl.State()
@@ -119,8 +123,12 @@ func (db *DB) commit(e *manifest.Edit, change func(*coord.State)) (uint64, error
 // rollManifest writes a new manifest, of the present version and e, and makes
 // it the current one.
 func (db *DB) rollManifest(e *manifest.Edit) (format.FileNum, int64, error) {
+	var v *version
 	db.viewMu.Lock()
-	v, err := db.current.apply(db.files, e)
+	err := db.refreshLocked() // the edit before may be a moment old
+	if err == nil {
+		v, err = db.current.apply(db.files, e)
+	}
 	db.viewMu.Unlock()
 	if err != nil {
 		return 0, 0, err

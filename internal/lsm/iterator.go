@@ -180,7 +180,8 @@ type Iterator struct {
 
 // Iterator walks the keys within b as of snap or, if snap is nil, of now.
 func (db *DB) Iterator(b store.Bounds, snap *Snapshot) *Iterator {
-	it := &Iterator{db: db, bounds: store.Bounds{Lower: bytes.Clone(b.Lower), Upper: bytes.Clone(b.Upper)}}
+	// Neither an empty key nor an empty value is nil.
+	it := &Iterator{db: db, key: []byte{}, value: []byte{}, bounds: store.Bounds{Lower: bytes.Clone(b.Lower), Upper: bytes.Clone(b.Upper)}}
 	v, seq, err := db.hold(snap)
 	if err != nil {
 		it.err, it.closed = err, true

@@ -37,7 +37,7 @@ type lead struct {
 
 // retryPause is how long the leader waits after a failure before it tries
 // again.
-const retryPause = 500 * time.Millisecond
+var retryPause = 500 * time.Millisecond
 
 // Lead begins the leader's work. REQUIRES: the handle has the leader lock of
 // its control block.
@@ -128,15 +128,15 @@ func (db *DB) flushLoop() {
 	if err := db.sweep(); err != nil {
 		db.log.Warn("remove what a leader before has left", "path", db.dir, "reason", err)
 	}
-	for ctx.Err() == nil {
+	db.guardLoop(func() error {
 		st := db.ctl.State()
 		if st.ImmLog != 0 {
 			if err := db.flush(); err != nil {
-				db.trouble("flush", err)
+				db.inTrouble("flush", err)
 			} else {
 				db.ctl.SetTrouble(nil)
 			}
-			continue
+			return nil
 		}
 		select {
 		case db.lead.work <- struct{}{}:
@@ -144,12 +144,24 @@ func (db *DB) flushLoop() {
 		}
 		db.removeObsolete()
 		db.ctl.WaitEpoch(ctx, st.Epoch, time.Second)
+		return nil
+	})
+}
+
+// guardLoop calls f until the lead ends, or until f meets a fault in mapped
+// memory, from which there is no way back.
+func (db *DB) guardLoop(f func() error) {
+	for db.lead.ctx.Err() == nil {
+		if err := vfs.Guard(f); err != nil {
+			db.log.Error("the leader's work ends", "path", db.dir, "reason", err)
+			return
+		}
 	}
 }
 
-// trouble tells all members why tables cannot be written, and waits before the
+// inTrouble tells all members why tables cannot be written, and waits before the
 // next attempt.
-func (db *DB) trouble(what string, err error) {
+func (db *DB) inTrouble(what string, err error) {
 	if db.lead.ctx.Err() != nil {
 		return
 	}
@@ -161,6 +173,14 @@ func (db *DB) trouble(what string, err error) {
 	case <-t.C:
 	case <-db.lead.ctx.Done():
 	}
+}
+
+// trouble returns why the leader cannot write tables, nil if it can.
+func (db *DB) trouble() error {
+	if err := db.ctl.Failed(); err != nil {
+		return err
+	}
+	return db.ctl.Trouble()
 }
 
 // flush writes the immutable memtable into a table of level 0.

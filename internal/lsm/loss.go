@@ -36,7 +36,7 @@ import (
 const (
 	logHeaderLen = 7   // of a fragment: checksum, length, kind
 	sectorLen    = 512 // what a disk writes at once
-	wordLen      = 8   // of a sector that was torn, what survives as a whole
+	wordLen      = 64  // of a sector that was torn, what survives as a whole
 )
 
 // Kinds of fragments. Part of the format, never change.

@@ -14,6 +14,7 @@ import (
 	"github.com/levelparty/party/internal/coord"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/store"
+	"github.com/levelparty/party/internal/vfs"
 )
 
 func openPrivate(t testing.TB, dir string, c Config) *DB {
@@ -37,6 +38,9 @@ func shut(t testing.TB, db *DB) {
 	}
 	if err := errors.Join(db.Tidy(), db.Release()); err != nil {
 		t.Fatal(err)
+	}
+	if db.fs == vfs.OS { // others lose power, and writes with it
+		soundly(t, db.dir)
 	}
 }
 

@@ -108,7 +108,9 @@ func (db *DB) sweep() error {
 				db.fs.Remove(db.path(e.Name()))
 			}
 		case format.FileTemp:
-			db.fs.Remove(db.path(e.Name()))
+			if num < db.lead.born {
+				db.fs.Remove(db.path(e.Name()))
+			}
 		}
 	}
 	failpoint.Hit("lsm.sweep.done")

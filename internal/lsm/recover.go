@@ -74,8 +74,9 @@ func (db *DB) recover() error {
 	}
 
 	var logs []*replay
+	begun := false
 	defer func() {
-		if err != nil {
+		if !begun {
 			for _, r := range logs {
 				r.mem.unref()
 			}
@@ -93,7 +94,9 @@ func (db *DB) recover() error {
 		if r.cut {
 			break
 		}
-		follow = r
+		if have.own {
+			follow = r
+		}
 	}
 	if db.cfg.Recovered != nil {
 		if err := db.cfg.Recovered(st.Seq, have.manifest); err != nil {
@@ -102,6 +105,13 @@ func (db *DB) recover() error {
 	}
 
 	failpoint.Hit("lsm.recover.once")
+	for _, r := range logs {
+		if r.trim {
+			if err := db.truncateLog(r.num, r.end, true); err != nil {
+				return err
+			}
+		}
+	}
 	if n := len(logs); n > 0 && logs[n-1].cut {
 		if err := db.cutLost(logs[n-1], have.logs[n:]); err != nil {
 			return err
@@ -176,6 +186,7 @@ func (db *DB) recover() error {
 		st.Log = num
 	}
 	failpoint.Hit("lsm.recover.ready")
+	begun = true // the view has the memtables
 	db.begin(have, v, &st, mem, imm)
 	failpoint.Hit("lsm.recover.published")
 	return nil
@@ -224,7 +235,9 @@ func (db *DB) recoverReadOnly(have *found, st *coord.State) error {
 		if r.cut {
 			break
 		}
-		follow = r
+		if have.own {
+			follow = r
+		}
 	}
 	db.begin(have, have.version, st, mem, nil)
 	return nil
@@ -328,6 +341,7 @@ type replay struct {
 	end         int64         // of what is valid
 	good        bool          // nothing is damaged: more may be appended
 	torn        bool          // something stands behind end
+	trim        bool          // and was lost with the power
 	before      *replay       // the log before; nil: any number may follow
 	gap         bool          // numbers are missing: damaged
 	cut         bool          // numbers are missing: lost with the power, so that nothing behind end counts
@@ -387,6 +401,10 @@ func (db *DB) readLog(r *replay, visit func(seq format.SeqNum, records []byte, c
 			r.torn = log.Torn() || log.Damage() != nil
 			if r.before != nil {
 				r.last = max(r.last, r.before.last)
+				if r.torn {
+					r.trim, _, err = lostAt(f, r.end)
+					return err
+				}
 			}
 			return nil
 		}
@@ -403,6 +421,12 @@ func (db *DB) readLog(r *replay, visit func(seq format.SeqNum, records []byte, c
 			}
 		}
 		if errors.Is(err, ErrCorrupted) {
+			if r.before != nil {
+				lost, _, e := lostAt(f, r.end)
+				if r.cut = lost; lost || e != nil {
+					return e
+				}
+			}
 			if r.good {
 				db.log.Error("damage in a log: the rest is read as far as it can be", "path", db.path(name), "reason", err)
 			}

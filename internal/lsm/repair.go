@@ -162,7 +162,7 @@ func (r *repairer) look() (err error) {
 		return err
 	}
 	if r.foreign != "" {
-		return fmt.Errorf("the database orders its keys by %q, this library by %q: %w", r.foreign, format.ComparerName, ErrInvalid)
+		return errForeign(r.foreign)
 	}
 	r.judge()
 	if err := r.readTables(); err != nil {
@@ -211,6 +211,9 @@ func (r *repairer) readOld() error {
 		return eachFault(err, func(offset int64, reason string) { r.lose(name, offset, -1, -1, reason) })
 	}
 	r.foreign = r.old.foreign
+	if r.old.broken {
+		r.lose(name, r.old.end, -1, -1, "the last edit is damaged")
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package lsm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -135,7 +136,11 @@ func content(pieces []piece, lost func(piece) bool) map[string]string {
 func read(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	db := openPrivate(t, dir, Config{ReadOnly: true})
-	defer db.Close()
+	defer func() {
+		if err := errors.Join(db.Close(), db.Release()); err != nil {
+			t.Fatal(err)
+		}
+	}()
 	return dump(t, db, nil)
 }
 

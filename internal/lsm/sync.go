@@ -3,9 +3,12 @@ package lsm
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 
+	"github.com/levelparty/party/internal/coord"
 	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/vfs"
@@ -25,7 +28,17 @@ type syncer struct {
 // Sync makes all writes up to pos durable. Who waits at the same time, in any
 // process, is served by one sync.
 func (db *DB) Sync(ctx context.Context, pos Position) error {
-	return db.ctl.Sync(ctx, pos.log, pos.end, func() error { return db.syncLogs(pos.log) })
+	syncLogs := func() error {
+		err := db.syncLogs(pos.log)
+		// A handle that is closed, or a file that cannot be opened for want of
+		// descriptors, takes nothing from the others.
+		var open *fs.PathError
+		if errors.Is(err, ErrClosed) || errors.As(err, &open) && open.Op == "open" {
+			err = fmt.Errorf("%w: %w", coord.ErrNotTried, err)
+		}
+		return err
+	}
+	return faulted(vfs.Guard(func() error { return db.ctl.Sync(ctx, pos.log, pos.end, syncLogs) }))
 }
 
 // syncLogs makes what a log holds durable, and before that the log before it:

@@ -60,14 +60,14 @@ func (v *view) release() {
 func (db *DB) refresh() error {
 	db.viewMu.Lock()
 	defer db.viewMu.Unlock()
+	if db.closed.Load() {
+		return ErrClosed
+	}
 	return db.refreshLocked()
 }
 
 func (db *DB) refreshLocked() error {
 	for {
-		if db.closed.Load() {
-			return ErrClosed
-		}
 		st := db.ctl.State()
 		if v := db.view.Load(); v != nil && v.epoch == st.Epoch {
 			return nil

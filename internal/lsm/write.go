@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/levelparty/party/internal/coord"
@@ -43,11 +44,24 @@ const (
 	waitEpoch = 100 * time.Millisecond
 )
 
+// ErrInterrupted: a write that waited for the leader was interrupted. Nothing of
+// it was done; it can be tried again.
+var ErrInterrupted = errors.New("write interrupted")
+
+// Interrupt ends the wait of a write of this handle for the leader, if there is
+// one: it is ErrInterrupted.
+func (db *DB) Interrupt() {
+	if cancel := db.writer.interrupt.Load(); cancel != nil {
+		(*cancel)()
+	}
+}
+
 // writer is what only the one that has its turn may use.
 type writer struct {
-	turn chan struct{} // of this process's goroutines: holds a token while somebody writes
-	num  format.FileNum
-	log  vfs.File // the active log, or the last that was
+	interrupt atomic.Pointer[context.CancelFunc] // of its wait for the leader; for all
+	turn      chan struct{}                      // of this process's goroutines: holds a token while somebody writes
+	num       format.FileNum
+	log       vfs.File // the active log, or the last that was
 	// Reused memory.
 	batch, record []byte
 }
@@ -73,12 +87,33 @@ type Position struct {
 // Turn is the write lock, held: nobody else writes, in any process. For one
 // goroutine.
 type Turn struct {
-	db   *DB
-	lost bool // given up while it waited: see waitForLeader
+	db    *DB
+	lost  bool // given up while it waited: see waitForLeader
+	alone bool // never lent out: see LockAlone
 }
 
 // Lock takes the write lock.
 func (db *DB) Lock(ctx context.Context) (Turn, error) { return Turn{db: db}, db.lock(ctx) }
+
+// LockAlone is Lock for who must not lend the lock out, since what was read under
+// it has to stay so: it waits beforehand for what a Write could have to wait for.
+// There is room for one Write, of any size.
+func (db *DB) LockAlone(ctx context.Context) (Turn, error) {
+	t, err := db.Lock(ctx)
+	if err != nil {
+		return t, err
+	}
+	st := db.ctl.State()
+	for err == nil && (st.ImmLog != 0 || st.Level0 >= stopLevel0) {
+		err = t.waitForLeader(ctx, &st)
+	}
+	if err != nil {
+		t.Unlock()
+		return t, err
+	}
+	t.alone = true
+	return t, nil
+}
 
 // Unlock gives the write lock back.
 func (t *Turn) Unlock() {
@@ -145,7 +180,16 @@ func (db *DB) lockAll(ctx context.Context) error {
 
 // Write applies count records as one. before, if set, is called when it is
 // certain which sequence number the first gets; its error stops the write.
-func (db *DB) Write(ctx context.Context, records []byte, count int, before func(first format.SeqNum) error) (Position, error) {
+func (db *DB) Write(ctx context.Context, records []byte, count int, before func(first format.SeqNum) error) (pos Position, err error) {
+	err = vfs.Guard(func() (err error) {
+		pos, err = db.writeSlowly(ctx, records, count, before)
+		return err
+	})
+	return pos, faulted(err)
+}
+
+// writeSlowly is Write. It waits a moment if the leader is behind.
+func (db *DB) writeSlowly(ctx context.Context, records []byte, count int, before func(first format.SeqNum) error) (Position, error) {
 	if db.ctl.State().Level0 >= slowLevel0 {
 		// Without the lock: the leader needs it to finish.
 		end := db.delay()
@@ -162,7 +206,7 @@ func (db *DB) Write(ctx context.Context, records []byte, count int, before func(
 		return Position{}, err
 	}
 	defer t.Unlock()
-	return t.Write(ctx, records, count, before)
+	return t.write(ctx, records, count, before)
 }
 
 // Write is DB.Write in one's turn. If it has to wait for the leader it lends
@@ -286,6 +330,9 @@ func insert(m *mem, seq format.SeqNum, records []byte) error {
 			return err
 		}
 		failpoint.Hit("lsm.insert.entry")
+		if len(rest) > 0 {
+			failpoint.Dawdle(failpoint.SkipRollForward)
+		}
 		records = rest
 		seq++
 	}
@@ -381,7 +428,11 @@ func (t *Turn) makeRoom(ctx context.Context, st *coord.State, need int64) (*mem,
 			return m, nil
 		}
 		m.unref()
-		if st.ImmLog != 0 || st.Level0 >= stopLevel0 {
+		switch {
+		case t.alone && st.ImmLog != 0:
+			return nil, fmt.Errorf("a second write while nobody else may write: %w", ErrInvalid)
+		case t.alone:
+		case st.ImmLog != 0 || st.Level0 >= stopLevel0:
 			if err := t.waitForLeader(ctx, st); err != nil {
 				return nil, err
 			}
@@ -399,9 +450,16 @@ func (t *Turn) waitForLeader(ctx context.Context, st *coord.State) error {
 	db := t.db
 	end := db.pause()
 	db.unlock()
-	err := db.ctl.Trouble() // why the leader cannot
+	err := db.trouble() // why the leader cannot
 	if err == nil {
-		err = db.await(ctx, st.Epoch)
+		waiting, cancel := context.WithCancel(ctx)
+		db.writer.interrupt.Store(&cancel)
+		err = db.await(waiting, st.Epoch)
+		db.writer.interrupt.Store(nil)
+		if err != nil && ctx.Err() == nil && waiting.Err() != nil {
+			err = ErrInterrupted
+		}
+		cancel()
 	}
 	end()
 	if e := db.lock(ctx); e != nil {

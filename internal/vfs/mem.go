@@ -37,7 +37,7 @@ type nameChange struct {
 const sectorSize = 512
 
 // tearUnit is the least part of a sector that survives, in bytes.
-const tearUnit = 8
+const tearUnit = 64
 
 // memFile is a file, named or not.
 type memFile struct {

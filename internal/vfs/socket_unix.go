@@ -139,3 +139,10 @@ func fits(path string) bool { return len(path) < len(syscall.RawSockaddrUnix{}.P
 func SocketPathFits(dir, name string) bool { return fits(socketPath(dir, name)) }
 
 func socketPath(dir, name string) string { return filepath.Join(dir, name+".sock") }
+
+// SocketNamed reports whether the socket called name.sock is there in dir,
+// though maybe nobody listens at it.
+func SocketNamed(dir, name string) bool {
+	_, err := os.Lstat(filepath.Join(dir, name+".sock"))
+	return err == nil
+}

@@ -57,3 +57,6 @@ func userSID() (string, error) {
 
 // peerOf knows nobody: the pipe's security descriptor keeps other users out.
 func peerOf(conn net.Conn) (p Peer, known bool, err error) { return Peer{}, false, nil }
+
+// SocketNamed reports false: a pipe ends with the process that listens.
+func SocketNamed(dir, name string) bool { return false }

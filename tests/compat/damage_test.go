@@ -83,7 +83,8 @@ func damage(t *testing.T, rnd *rand.Rand, name string) string {
 	return how + " in " + filepath.Base(name)
 }
 
-// Property: of damaged logs as much is read as C++ LevelDB reads, nothing else,
+// Property: of damaged logs of another LevelDB (its manifest does not say all
+// that ours does) as much is read as C++ LevelDB reads, nothing else,
 // and it stays.
 func TestDamagedLogs(t *testing.T) {
 	rnd := random(t)

@@ -76,8 +76,7 @@ func database(t *testing.T, log []byte, zeros int64) string {
 	edit := manifest.Edit{
 		HasComparator: true, Comparator: format.ComparerName,
 		HasLogNumber: true, LogNumber: logNum,
-		HasPrevLogNumber: true,
-		HasNextFile:      true, NextFile: logNum + 1,
+		HasNextFile: true, NextFile: logNum + 1,
 		HasLastSeq: true,
 	}
 	for name, contents := range map[string][]byte{

@@ -60,7 +60,7 @@ func TestRepair(t *testing.T) {
 				err = r.Err()
 			}
 			if err != nil {
-dumpDir(t, dir);t.Fatalf("%s, %s: %v", engine, when, err)
+				t.Fatalf("%s, %s: %v", engine, when, err)
 			}
 		}
 		check("left", dir)

@@ -1,5 +1,12 @@
 //go:build unix
 
+// Package crash has processes die at every step.
+//
+//   - points_test.go: the steps, read from the source, and what makes a process
+//     come to each.
+//   - run_test.go: a death at a step, and what must be true behind it.
+//   - worker_test.go: the processes, and what they write.
+//   - crash_test.go: the tests.
 package crash
 
 import (
@@ -231,6 +238,25 @@ func TestBroken(t *testing.T) {
 		}
 	}
 	t.Error("nothing was noticed")
+}
+
+// Property: the check for linearizability notices a build that is broken.
+func TestBrokenLinear(t *testing.T) {
+	needMemory(t)
+	program := filepath.Join(t.TempDir(), "linear.test")
+	if err := build(program, "../linear"); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-test.run", "^TestBreakages$", "-test.v", "-test.timeout", "8m")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.HasPrefix(strings.TrimSpace(line), "---") {
+			t.Log(strings.TrimSpace(line))
+		}
+	}
 }
 
 // Property: a step that no process comes to is a failure, and no silence.

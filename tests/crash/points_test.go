@@ -115,7 +115,7 @@ var (
 	full    = scenario{name: "recover full logs", left: leftFull, later: []job{member}}
 	elect   = scenario{name: "elect", first: []job{member, last}, kill: true}
 	// The leader before died with an edit that was not published.
-	elect2   = scenario{name: "elect behind an edit", first: []job{member, last}, dies: "lsm.edit.durable:3"}
+	elect2 = scenario{name: "elect behind an edit", first: []job{member, last}, dies: "lsm.edit.durable:3"}
 	// The leader before died with files that it was about to remove.
 	elect3   = scenario{name: "elect behind a flush", first: []job{member, last}, dies: "lsm.flush.committed:2"}
 	forward  = scenario{name: "carry through", first: []job{member, idle}, dies: "lsm.write.inserted:20"}
@@ -146,7 +146,7 @@ var ways = map[string][]scenario{
 	"leader.join":           {create, recover},
 	"leader.lead":           {elect, create, forward},
 	"leader.once":           {create, recover, elect},
-	"leader.resign":         {resign, leave},
+	"leader.resign":         {resign, resign2, leave},
 	"leader.write":          {lead, join},
 	"lsm.compact":           {lead, elect},
 	"lsm.create":            {create},
@@ -176,9 +176,9 @@ var ways = map[string][]scenario{
 	"lsm.repair.inserted":   {forward},
 	"lsm.repair.published":  {forward},
 	"lsm.rotate":            {join, lead, recover},
-	"lsm.sweep":             {create, full, elect},
+	"lsm.sweep":             {create, full, elect, elect3},
 	"lsm.sweep.manifest":    {full},
-	"lsm.sweep.mem":         {full},
+	"lsm.sweep.mem":         {elect3},
 	"lsm.sync":              {lead, join},
 	"lsm.table":             {lead, full},
 	"lsm.table.removed":     {lead},

@@ -32,6 +32,8 @@ const (
 	goOn = 20
 )
 
+var errStuck = errors.New("stuck")
+
 // run is one death.
 type run struct {
 	t     *testing.T
@@ -165,7 +167,7 @@ func (r *run) batches(c *child, n int) error {
 		default:
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%w: %s wrote %d batches of %d in %v", errWrong, c.Name, n-end+r.acks(c.Name), n, patience)
+			return fmt.Errorf("%w: %w: %s wrote %d batches of %d in %v", errWrong, errStuck, c.Name, n-end+r.acks(c.Name), n, patience)
 		}
 	}
 	return nil
@@ -208,6 +210,10 @@ func (r *run) do() (err error) {
 	var living []*child
 	defer func() {
 		for _, c := range living {
+			if errors.Is(err, errStuck) {
+				_ = c.Signal(syscall.SIGQUIT) // it prints what its goroutines do
+				<-c.over
+			}
 			c.Kill()
 		}
 		r.mu.Lock()

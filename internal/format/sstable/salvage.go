@@ -113,7 +113,7 @@ func (s *salvager) block(block []byte, l Lost) error {
 // block could else be taken for entries.
 func (s *salvager) scan(r *Reader, size int64, why error) error {
 	file := r.mapped
-	if file == nil {
+	if file == nil && size > 0 {
 		var err error
 		if file, err = readAll(r, size); err != nil {
 			s.lost(Lost{Size: size, Reason: reason(err)})

@@ -50,6 +50,7 @@ func newExitCodesTopic() *cobra.Command {
   141  the reader of standard output went away
 
 A database that does not exist is code 1, so that 3 is always about the key.
+"check" ends with 1 if the database is damaged.
 "host" ends with 0 when a signal stops it: that is how it is meant to end.`,
 	}
 }

@@ -76,7 +76,7 @@ func TestCheck(t *testing.T) {
 	}
 	names := namesOf(t, dir)
 	r, err = party.Check(ctx, dir)
-	if err != nil || r.Err() != nil || r.Live || r.Entries != 1000 || r.Records != 10 || len(r.Notes) > 0 || r.LastSequence != 1010 {
+	if err != nil || r.Err() != nil || r.Live || r.Entries != 1000 || r.Records != 10 || r.LastSequence != 1010 {
 		t.Errorf("closed: %+v, %v", r, err)
 	}
 	if now := namesOf(t, dir); !slices.Equal(now, names) {
@@ -110,13 +110,14 @@ func TestRepair(t *testing.T) {
 		t.Errorf("sound: %+v, %v", r, err)
 	}
 	tables, err := filepath.Glob(filepath.Join(dir, "*.ldb"))
-	if err != nil || len(tables) != 1 {
+	if err != nil || len(tables) == 0 {
 		t.Fatal(tables, err)
 	}
-	b, err := os.ReadFile(tables[0])
+	table := tables[len(tables)-1] // what was compacted into it may still be there
+	b, err := os.ReadFile(table)
 	if err == nil {
 		b[100] ^= 1
-		err = os.WriteFile(tables[0], b, 0o644)
+		err = os.WriteFile(table, b, 0o644)
 	}
 	if err == nil {
 		err = os.Remove(filepath.Join(dir, "CURRENT"))

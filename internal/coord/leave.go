@@ -48,6 +48,7 @@ func (c *Control) Leave(last func() error) error {
 	alone, err := c.alone()
 	failpoint.Hit("coord.leave.locked")
 	if alone && last != nil && !c.joining {
+		c.ending.Store(false) // last may take over from the dead
 		err = errors.Join(err, vfs.Guard(last))
 	}
 	failpoint.Hit("coord.leave.tidied")

@@ -3,6 +3,7 @@ package lsm
 import (
 	"context"
 	"os"
+	"time"
 
 	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
@@ -60,7 +61,8 @@ func (db *DB) Tidy() error {
 		return nil
 	}
 	if err := db.settleLast(); err != nil {
-		return err
+		db.log.Warn("left as it is, for the next to recover", "path", db.dir, "reason", err)
+		return nil
 	}
 	st := db.ctl.State()
 	if err := vfs.Truncate(db.fs, db.path(format.LogName(st.Log)), st.LogLen); err != nil {
@@ -92,7 +94,9 @@ func (db *DB) settleLast() error {
 	if err != nil {
 		return err
 	}
-	if err := db.lockAll(context.Background()); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := db.lockAll(ctx); err != nil {
 		return err
 	}
 	db.ctl.Unlock()

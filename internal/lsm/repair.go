@@ -165,13 +165,14 @@ func (r *repairer) look() (err error) {
 		return errForeign(r.foreign)
 	}
 	r.judge()
+	lost := slices.Clip(r.report.Lost)
 	if err := r.readTables(); err != nil {
 		return err
 	}
 	if r.trusted && !r.fits() {
 		// The tables do not bear it out.
 		r.trusted, r.tables = false, nil
-		r.report.Lost = nil
+		r.report.Lost = lost
 		r.report.Kept, r.report.Salvaged, r.report.Entries = 0, 0, 0
 		if err := r.readTables(); err != nil {
 			return err

@@ -189,10 +189,3 @@ func memory(t *testing.T) int {
 	must(t, err)
 	return pages * os.Getpagesize()
 }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}

@@ -34,8 +34,9 @@
 // the database open, OpenFile and calls fail with party.ErrLocked after some
 // seconds. Close ends all waiting with ErrClosed.
 //
-// Snapshots end with the leader that holds them: when it is gone, reading from
-// a Snapshot, a Transaction or any iterator fails with party.ErrSnapshotLost,
+// A guest's snapshots (see party.Options.Sockets; on Linux a DB usually is none)
+// end with the leader that holds them: when it is gone, reading from a Snapshot,
+// a Transaction or any iterator fails with party.ErrSnapshotLost,
 // rather than mix two states of the database. Whoever only scans, and would
 // rather go on with the next leader's state, sets Options.ResumeIterators. If
 // the leader is lost during Transaction.Commit, it is party.ErrConnectionLost

@@ -94,13 +94,13 @@ func getManyAt(l *leader.Leader, snap store.Snapshot, keys [][]byte) ([][]byte, 
 // Put sets the value of key. At most one WriteOptions is used.
 func (db *DB) Put(ctx context.Context, key, value []byte, o ...WriteOptions) error {
 	r := wire.Request{Op: wire.OpPut, Key: notNil(key), Value: notNil(value)}
-	return opError("put", db.write(ctx, &r, o))
+	return opError("put", db.write(ctx, &r, 1, o))
 }
 
 // Delete removes key. A missing key is no error.
 func (db *DB) Delete(ctx context.Context, key []byte, o ...WriteOptions) error {
 	r := wire.Request{Op: wire.OpDelete, Key: notNil(key)}
-	return opError("delete", db.write(ctx, &r, o))
+	return opError("delete", db.write(ctx, &r, 1, o))
 }
 
 // Write applies b: all of it or, if it fails, nothing.
@@ -109,10 +109,11 @@ func (db *DB) Write(ctx context.Context, b *Batch, o ...WriteOptions) error {
 		return nil
 	}
 	r := wire.Request{Op: wire.OpBatch, Records: b.records}
-	return opError("write", db.write(ctx, &r, o))
+	return opError("write", db.write(ctx, &r, b.n, o))
 }
 
-func (db *DB) write(ctx context.Context, r *wire.Request, o []WriteOptions) error {
+// write applies a put, a delete or a batch of count records.
+func (db *DB) write(ctx context.Context, r *wire.Request, count int, o []WriteOptions) error {
 	if err := db.writable(r); err != nil {
 		return err
 	}
@@ -121,33 +122,19 @@ func (db *DB) write(ctx context.Context, r *wire.Request, o []WriteOptions) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		w := store.Write{Records: r.Records, Count: 1, Sync: r.Sync}
+		w := store.Write{Records: r.Records, Count: count, Sync: r.Sync}
 		switch r.Op {
 		case wire.OpPut:
 			w.Records = format.AppendPut(make([]byte, 0, len(r.Key)+len(r.Value)+16), r.Key, r.Value)
 		case wire.OpDelete:
 			w.Records = format.AppendDelete(nil, r.Key)
-		default:
-			w.Count = -1
 		}
-		if err := db.commit(ctx, l, &w); !errors.Is(err, store.ErrClosed) {
-			return err
+		if l.Commit(ctx, []*store.Write{&w}); !errors.Is(w.Err, store.ErrClosed) {
+			return w.Err
 		}
 	}
 	_, err := db.call(ctx, *r)
 	return err
-}
-
-// commit applies one write of the leading process itself.
-func (db *DB) commit(ctx context.Context, l *leader.Leader, w *store.Write) error {
-	if w.Count < 0 {
-		var err error
-		if w.Count, err = format.CountRecords(w.Records); err != nil {
-			return err
-		}
-	}
-	l.Commit(ctx, []*store.Write{w})
-	return w.Err
 }
 
 // writable refuses what this handle may not write.

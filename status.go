@@ -131,7 +131,7 @@ func (h *hosting) status() Status {
 func (db *DB) ownStatus(l *leader.Leader) (s Status) {
 	for _, m := range l.Members() {
 		if m.Leader {
-			s.Leader = Process{PID: m.PID, Program: m.Program, Since: m.Since}
+			s.Leader = Process{PID: m.PID, Program: m.Program, Since: l.LeadSince()}
 		}
 	}
 	db.addOwn(&s, l)

@@ -68,18 +68,22 @@ func TestWatchGap(t *testing.T) {
 	if err := db.CompactRange(ctx, party.Range{}); err != nil {
 		t.Fatal(err)
 	}
+	var errs []error
 	for _, err := range db.Watch(ctx, party.Range{}, 1) {
-		var gap *party.WatchGapError
-		if !errors.Is(err, party.ErrWatchGap) || !errors.As(err, &gap) || gap.Resync != 5000 || gap.From != 1 {
-			t.Fatalf("got %v, want a gap", err)
-		}
+		errs = append(errs, err)
+	}
+	var gap *party.WatchGapError
+	if err := errors.Join(errs...); len(errs) != 1 || !errors.Is(err, party.ErrWatchGap) || !errors.As(err, &gap) || gap.Resync != 5000 || gap.From != 1 {
+		t.Fatalf("got %v, want a gap", err)
 	}
 	// Nothing is there yet: it waits, and ends with the context.
 	ctx, cancel := context.WithCancel(ctx)
 	cancel()
+	errs = nil
 	for _, err := range db.Watch(ctx, party.Range{}, 0) {
-		if !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
-		}
+		errs = append(errs, err)
+	}
+	if len(errs) != 1 || !errors.Is(errs[0], context.Canceled) {
+		t.Fatalf("got %v, want the context's error", errs)
 	}
 }

@@ -22,7 +22,7 @@ func stateOf(seq uint64) coord.State {
 		Seq: seqNum(seq), Log: fileNum(seq + 1), LogLen: int64(seq * 3),
 		ImmLog: fileNum(seq / 7), ImmLen: int64(seq * 5), ImmSeq: seqNum(seq / 2),
 		Manifest: fileNum(seq / 3), ManifestLen: int64(seq * 11), Version: seq / 5, Epoch: seq / 4,
-		Level0: seq % 9, OldestLog: fileNum(seq / 8),
+		Level0: seq % 9,
 	}
 }
 

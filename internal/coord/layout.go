@@ -114,10 +114,10 @@ type hot struct {
 
 // cold has the other words of one state: see hot.
 type cold struct {
-	log, immLog, immLen, immSeq   atomic.Uint64
-	manifest, manifestLen         atomic.Uint64
-	version, level0, oldestLogNum atomic.Uint64
-	_                             [56]byte
+	log, immLog, immLen, immSeq atomic.Uint64
+	manifest, manifestLen       atomic.Uint64
+	version, level0             atomic.Uint64
+	_                           [64]byte
 }
 
 // writeLock is what a writer touches beside the state.
@@ -206,10 +206,9 @@ type slot struct {
 	// Changed before the lock byte is taken, so that no joiner makes a dead
 	// member look alive.
 	generation atomic.Uint32
-	// flags are the engine's.
-	flags atomic.Uint32
-	pid   atomic.Uint64
-	since atomic.Uint64 // milliseconds of Unix
+	_          [4]byte
+	pid        atomic.Uint64
+	since      atomic.Uint64 // milliseconds of Unix
 	// pin is the oldest version the member uses; 0, as in the beginning, protects
 	// every file.
 	pin     atomic.Uint64

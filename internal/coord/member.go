@@ -15,7 +15,6 @@ type Member struct {
 	PID      int
 	Program  string
 	Since    time.Time
-	Flags    uint32
 	Pin      uint64 // the oldest version it uses; 0 protects every file
 	Counters [counters]uint64
 	Leader   bool
@@ -68,7 +67,6 @@ func (c *Control) member(i int) (m Member, ok bool) {
 		PID:     int(s.pid.Load()),
 		Program: s.programName(),
 		Since:   time.UnixMilli(int64(s.since.Load())),
-		Flags:   s.flags.Load(),
 		Pin:     s.pin.Load(),
 		Self:    i == c.slot,
 		id:      memberID(i, generation),
@@ -107,9 +105,6 @@ func (c *Control) OldestPin() uint64 {
 	}
 	return oldest
 }
-
-// SetFlags shows the others flags that the engine gives a meaning.
-func (c *Control) SetFlags(flags uint32) { c.me().flags.Store(flags) }
 
 // Count adds n to one of the member's counters, of which there are 16.
 func (c *Control) Count(counter int, n uint64) { c.me().counters[counter].Add(n) }

@@ -367,7 +367,6 @@ func (c *Control) takeSlot(i int, cfg Config) {
 		}
 	}
 	s.generation.Store(generation)
-	s.flags.Store(0)
 	s.heirOf.Store(0)
 	s.pin.Store(0)
 	s.pid.Store(uint64(os.Getpid()))

@@ -27,8 +27,6 @@ type State struct {
 	Version     uint64 // counts version edits
 	Epoch       uint64 // counts changes of structure: rotations and version edits
 	Level0      uint64 // number of tables in level 0
-
-	OldestLog format.FileNum // the oldest log that is kept for who follows
 }
 
 // stateTries bounds how often a reader tries again because states changed under
@@ -77,7 +75,6 @@ func (b *block) read(i uint32) State {
 		Version:     c.version.Load(),
 		Epoch:       h.epoch[i].Load(),
 		Level0:      c.level0.Load(),
-		OldestLog:   format.FileNum(c.oldestLogNum.Load()),
 	}
 }
 
@@ -107,7 +104,6 @@ func (c *Control) Publish(s State) {
 	set(&cold.manifestLen, uint64(s.ManifestLen))
 	set(&cold.version, s.Version)
 	set(&cold.level0, s.Level0)
-	set(&cold.oldestLogNum, uint64(s.OldestLog))
 	failpoint.Hit("coord.publish.filled")
 	h.flip.Store(f)
 	failpoint.Hit("coord.publish.flipped")

@@ -60,7 +60,7 @@ func (l *Leader) Commit(ctx context.Context, writes []*store.Write) {
 			}
 		case <-ctx.Done():
 			if q.remove(c) {
-				fail(writes, fmt.Errorf("wait for the writes before it: %w", ctx.Err()))
+				fail(writes, waited(ctx))
 				return
 			}
 			if head := <-c.wake; !head { // it was being decided
@@ -100,7 +100,7 @@ func (l *Leader) Commit(ctx context.Context, writes []*store.Write) {
 		}
 		q.turn <- struct{}{}
 	case <-ctx.Done():
-		fail(writes, ctx.Err())
+		fail(writes, waited(ctx))
 	}
 	q.mu.Lock()
 	if len(q.waiting) > 0 {
@@ -173,6 +173,11 @@ func (c *commit) size() (n int, sync bool) {
 		sync = sync || w.Sync
 	}
 	return n, sync
+}
+
+// waited is the error of a write whose turn did not come.
+func waited(ctx context.Context) error {
+	return fmt.Errorf("wait for the writes before it: %w", ctx.Err())
 }
 
 func fail(writes []*store.Write, err error) {
@@ -311,7 +316,7 @@ func (l *Leader) CommitIf(ctx context.Context, w *store.Write, check func() erro
 	select {
 	case <-l.queue.turn:
 	case <-ctx.Done():
-		return ctx.Err()
+		return waited(ctx)
 	}
 	group := []*commit{{writes: []*store.Write{w}}}
 	pos, sync, err := l.applyIf(ctx, group, check)

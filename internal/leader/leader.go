@@ -316,7 +316,7 @@ func (l *Leader) Begin(ctx context.Context) (tx store.Store, end func(), err err
 	select {
 	case <-l.queue.turn:
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+		return nil, nil, waited(ctx)
 	}
 	x := &exclusive{Leader: l}
 	for err = l.refused(); err == nil; {

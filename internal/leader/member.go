@@ -182,6 +182,9 @@ func (x *exclusive) between(f func()) bool {
 // Members returns who has the database open.
 func (l *Leader) Members() []lsm.Member { return l.db.Members() }
 
+// LeadSince returns since when the members have had their leader.
+func (l *Leader) LeadSince() time.Time { return l.ctl.LeaderSince() }
+
 // readOnce reads what leaders before have recorded, without settling anything.
 func readOnce(dir string) (*once, error) {
 	if _, err := os.Stat(filepath.Join(dir, onceName)); errors.Is(err, os.ErrNotExist) {

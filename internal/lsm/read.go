@@ -22,12 +22,17 @@ type Snapshot struct {
 
 // Snapshot pins the present state. It must be released.
 func (db *DB) Snapshot() (*Snapshot, error) {
-	v, seq, err := db.acquire()
+	s := new(Snapshot)
+	err := vfs.Guard(func() (err error) {
+		if s.view, s.seq, err = db.hold(nil); err == nil {
+			db.count(countSnapshots, 1)
+		}
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, faulted(err)
 	}
-	db.count(countSnapshots, 1)
-	return &Snapshot{view: v, seq: seq}, nil
+	return s, nil
 }
 
 // Seq returns the sequence number of the state.

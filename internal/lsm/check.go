@@ -46,6 +46,8 @@ type CheckReport struct {
 	Records int64 // of logs: puts and deletions
 	Bytes   int64 // of what was read
 	LastSeq format.SeqNum
+
+	lostEdit bool // the manifest does not tell of a table that has what nothing else has
 }
 
 // Names of files that have no number.
@@ -164,6 +166,8 @@ type checker struct {
 	dir    string
 	report *CheckReport
 	db     *DB // nothing but its tables
+
+	firstSeq format.SeqNum // of the logs that are not in tables; 0: they are empty
 }
 
 func newChecker(ctx context.Context, fsys vfs.FS, dir string) *checker {
@@ -271,8 +275,9 @@ func (c *checker) tree(t *tree) error {
 }
 
 // lostEdits looks whether the manifest, or the log that it names, had more to
-// tell than what is left of it: tables that no level has are then newer than
-// all that is known. Those that a crash left unfinished hold what is in logs.
+// tell than what is left of it: tables that no level has hold writes then that
+// are newer than its version, and in no log. What a crash left unfinished is in
+// logs, or in other tables.
 func (c *checker) lostEdits(t *tree, l *files) error {
 	used := t.used()
 	for _, num := range numbers(l.tables) {
@@ -283,21 +288,24 @@ func (c *checker) lostEdits(t *tree, l *files) error {
 		if err != nil {
 			return err
 		}
-		highest := format.SeqNum(0)
+		lost := format.SeqNum(0)
 		_ = vfs.Guard(func() error {
-			t, err := c.db.tables.read(newFile(manifest.FileMeta{Num: num, Size: uint64(info.Size())}))
+			table, err := c.db.tables.read(newFile(manifest.FileMeta{Num: num, Size: uint64(info.Size())}))
 			if err != nil {
 				return err
 			}
-			t.refs.Store(1)
-			defer t.unref()
-			return t.Check(func(key, _ []byte) error {
-				highest = max(highest, format.KeySeq(key))
+			table.refs.Store(1)
+			defer table.unref()
+			return table.Check(func(key, _ []byte) error {
+				if seq := format.KeySeq(key); seq > t.lastSeq && (seq < c.firstSeq || seq > c.report.LastSeq) {
+					lost = max(lost, seq)
+				}
 				return nil
 			})
 		})
-		if highest > c.report.LastSeq {
-			c.problem(l.tables[num], -1, "is in no level and has write %d, the last that is known is %d: the manifest has lost an edit", highest, c.report.LastSeq)
+		if lost > 0 {
+			c.report.lostEdit = true
+			c.problem(l.tables[num], -1, "is in no level and has write %d, which nothing else has: the manifest has lost an edit", lost)
 		}
 	}
 	return c.ctx.Err()

@@ -68,6 +68,9 @@ func (c *checker) log(f io.ReaderAt, name string, limit int64, last format.SeqNu
 		case *next != 0 && seq < *next:
 			c.problem(name, begin, "write %d comes again: %d is behind it", seq, *next-1)
 		}
+		if *next == 0 {
+			c.firstSeq = seq
+		}
 		*next = max(*next, seq+format.SeqNum(count))
 		c.report.Records += int64(count)
 		if visit != nil && count > 0 {

@@ -44,7 +44,7 @@ func fill(t testing.TB, dir string, rnd *rand.Rand, c Config) {
 	c.WriteBuffer = 64 << 10
 	ctx := context.Background()
 	db := openPrivate(t, dir, c)
-	for i := range 6000 {
+	for range 6000 {
 		var records []byte
 		count := 1 + rnd.IntN(3)
 		for range count {
@@ -62,10 +62,20 @@ func fill(t testing.TB, dir string, rnd *rand.Rand, c Config) {
 		if _, err := db.Write(ctx, records, count, nil); err != nil {
 			t.Fatal(err)
 		}
-		if i == 4500 {
-			if err := db.CompactRange(ctx, store.Bounds{}); err != nil {
+	}
+	// One table in level 0, whose entries are newer than others below, and a few
+	// in the log: whatever the compactions have come to by now.
+	if err := db.CompactRange(ctx, store.Bounds{}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3000 {
+		if i == 2900 {
+			if err := db.Flush(ctx); err != nil {
 				t.Fatal(err)
 			}
+		}
+		if _, err := db.Write(ctx, format.AppendPut(nil, fmt.Appendf(nil, "k%05d", i*6), []byte("new")), 1, nil); err != nil {
+			t.Fatal(err)
 		}
 	}
 	shut(t, db)

@@ -81,7 +81,7 @@ func Repair(ctx context.Context, c RepairConfig) (*RepairReport, error) {
 	r := &repairer{ctx: ctx, c: c, report: new(RepairReport), raw: &tables{dir: c.Dir, fs: vfs.OS, unmaped: true, verify: true}}
 	r.fresh()
 	defer func() { r.db.tables.close() }()
-	if err := r.look(); err != nil {
+	if err := r.look(sound.lostEdit); err != nil {
 		return nil, err
 	}
 	if c.DryRun {
@@ -153,7 +153,7 @@ func (r *repairer) newNumber() format.FileNum {
 }
 
 // look finds out what there is.
-func (r *repairer) look() (err error) {
+func (r *repairer) look(lostEdit bool) (err error) {
 	if r.files, err = listFiles(vfs.OS, r.c.Dir); err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (r *repairer) look() (err error) {
 	if r.foreign != "" {
 		return errForeign(r.foreign)
 	}
-	r.judge()
+	r.judge(lostEdit)
 	lost := slices.Clip(r.report.Lost)
 	if err := r.readTables(); err != nil {
 		return err
@@ -220,10 +220,11 @@ func (r *repairer) readOld() error {
 
 // judge decides whether the manifest says what the database is. A beginning of
 // it may look whole, but then tables that later edits took away are missing, and
-// those that they added are in no level.
-func (r *repairer) judge() {
+// those that they added are in no level. lostEdit: one of those has what nothing
+// else has.
+func (r *repairer) judge(lostEdit bool) {
 	t := r.old
-	if t == nil || t.damaged || t.edits == 0 {
+	if t == nil || t.damaged || t.edits == 0 || lostEdit {
 		return
 	}
 	used := t.used()

@@ -252,6 +252,7 @@ func TestRepairFiles(t *testing.T) {
 			{"missing", nil, func(p piece) bool { return true }},
 			{"empty", []byte{}, func(p piece) bool { return true }},
 			{fmt.Sprintf("truncated to %d of %d", cut, len(b)), b[:cut], func(p piece) bool { return p.end > cut }},
+			{"cut short", b[:max(0, len(b)-6)], func(p piece) bool { return p.end > int64(len(b))-6 }},
 			{"longer", append(slices.Clone(b), "garbage"...), func(p piece) bool { return false }},
 			{"garbage", bytes.Repeat([]byte{'\x5a', 0, 77}, len(b)/3), func(p piece) bool { return true }},
 			{fmt.Sprintf("zeros from %d", cut), append(slices.Clone(b[:cut]), make([]byte, len(b)-int(cut))...), func(p piece) bool { return p.end > cut }},

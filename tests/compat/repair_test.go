@@ -15,7 +15,8 @@ import (
 
 // Property: what any engine leaves, killed or not, is sound; damaged in any way
 // and repaired, all engines open it and find the same; where no data was damaged
-// that is everything.
+// that is everything. A killed engine can leave tables that no level has; without
+// the manifest they count, and bring back what was deleted.
 func TestRepair(t *testing.T) {
 	rnd := random(t)
 	dump := startDump(t)
@@ -53,7 +54,7 @@ func TestRepair(t *testing.T) {
 		dir := t.TempDir()
 		kill := rnd.IntN(2) == 0
 		n := run(t, engine, dir, 0, 600+rnd.IntN(1500), []string{"snappy", noSnappy}[rnd.IntN(2)], kill)
-		check := func(when, dir string) {
+		check := func(when, dir string) party.CheckReport {
 			t.Helper()
 			r, err := party.Check(ctx, dir)
 			if err == nil {
@@ -62,8 +63,10 @@ func TestRepair(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s, %s: %v", engine, when, err)
 			}
+			return r
 		}
-		check("left", dir)
+		left := check("left", dir)
+		strays := slices.ContainsFunc(left.Notes, func(f party.Fault) bool { return strings.HasSuffix(f.File, ".ldb") })
 		all := readParty(t, copyOf(t, dir), true)
 		if !slices.Equal(all, after(n)) && !(kill && slices.Equal(all, after(n+1))) {
 			t.Fatalf("%s: %d entries", engine, len(all))
@@ -117,7 +120,7 @@ func TestRepair(t *testing.T) {
 			if !slices.Equal(entries, ours) || !slices.Equal(theirs, ours) {
 				t.Fatalf("%s, damaged %s: LevelDB finds %d entries, goleveldb %d, party %d", what, before, len(entries), len(theirs), len(ours))
 			}
-			if !d.data && !slices.Equal(ours, all) {
+			if !d.data && !strays && !slices.Equal(ours, all) {
 				t.Fatalf("%s, damaged %s: %d entries, want %d; first difference at %d\n%+v",
 					what, before, len(ours), len(all), difference(ours, all), r)
 			}

@@ -111,7 +111,7 @@ type DB struct {
 	}
 	fresh *mem // made by this handle's last rotation, maybe in no view yet
 
-	writer   writer // see write.go
+	writer   writer // see log.go
 	syncer   syncer // see sync.go
 	lead     lead   // see lead.go
 	manifest manifestFile

@@ -1,6 +1,10 @@
 package lsm
 
-import "github.com/levelparty/party/internal/store"
+import (
+	"io"
+
+	"github.com/levelparty/party/internal/store"
+)
 
 // The errors of this package are those of all.
 var (
@@ -13,3 +17,5 @@ var (
 	ErrNotExist  = store.ErrNotExist
 	ErrExist     = store.ErrExist
 )
+
+func isEOF(err error) bool { return err == io.EOF }

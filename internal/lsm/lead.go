@@ -3,8 +3,6 @@ package lsm
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -13,7 +11,6 @@ import (
 	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/manifest"
-	"github.com/levelparty/party/internal/format/sstable"
 	"github.com/levelparty/party/internal/vfs"
 )
 
@@ -247,60 +244,4 @@ func (db *DB) writeMem(m *mem) (*manifest.FileMeta, error) {
 		return nil, t.abandon(err)
 	}
 	return t.finish()
-}
-
-// tableFile is a table that is being written.
-type tableFile struct {
-	manifest.FileMeta
-	*sstable.Writer
-	db   *DB
-	f    vfs.File
-	path string
-}
-
-func (db *DB) createTable() (*tableFile, error) {
-	num := db.ctl.NextFile()
-	path := db.path(format.TableName(num))
-	f, err := db.fs.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, db.mode)
-	if err != nil {
-		return nil, err
-	}
-	t := &tableFile{db: db, f: f, path: path, Writer: sstable.NewWriter(f, db.table)}
-	t.Num = num
-	failpoint.Hit("lsm.table.created")
-	return t, nil
-}
-
-func (t *tableFile) add(key, value []byte) error {
-	if t.Smallest == nil {
-		t.Smallest = append([]byte(nil), key...)
-	}
-	failpoint.Hit("lsm.table.entry")
-	t.Largest = append(t.Largest[:0], key...)
-	return t.Writer.Add(key, value)
-}
-
-// finish makes the table durable and closes it.
-func (t *tableFile) finish() (*manifest.FileMeta, error) {
-	err := t.Finish()
-	failpoint.Hit("lsm.table.written")
-	if err == nil {
-		err = t.f.Sync()
-	}
-	failpoint.Hit("lsm.table.synced")
-	if err != nil {
-		return nil, t.abandon(err)
-	}
-	if err := t.f.Close(); err != nil {
-		t.db.fs.Remove(t.path)
-		return nil, err
-	}
-	t.FileMeta.Size = uint64(t.Writer.Size())
-	t.db.count(countWritten, int64(t.Writer.Size()))
-	return &t.FileMeta, nil
-}
-
-// abandon removes the table, and returns why.
-func (t *tableFile) abandon(err error) error {
-	return errors.Join(fmt.Errorf("table %d: %w", t.Num, err), t.f.Close(), t.db.fs.Remove(t.path))
 }

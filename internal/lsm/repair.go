@@ -541,49 +541,12 @@ func (r *repairer) install() error {
 	return db.setCurrent(num)
 }
 
-// repairTable is a table that is being written.
-type repairTable struct {
-	*sstable.Writer
-	manifest.FileMeta
-	f    *os.File
-	path string
-}
-
-func (r *repairer) newTable(num format.FileNum) (*repairTable, error) {
-	path := r.path(format.TempName(num))
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return nil, err
-	}
+func (r *repairer) newTable(num format.FileNum) (*tableFile, error) {
 	o := sstable.WriterOptions{BloomBits: r.c.BloomBits}
 	if !r.c.NoSnappy {
 		o.Compression = sstable.Snappy
 	}
-	return &repairTable{Writer: sstable.NewWriter(f, o), FileMeta: manifest.FileMeta{Num: num}, f: f, path: path}, nil
-}
-
-func (t *repairTable) add(key, value []byte) error {
-	if t.Smallest == nil {
-		t.Smallest = append([]byte(nil), key...)
-	}
-	t.Largest = append(t.Largest[:0], key...)
-	return t.Writer.Add(key, value)
-}
-
-func (t *repairTable) finish() (*manifest.FileMeta, error) {
-	err := t.Finish()
-	if err == nil {
-		err = t.f.Sync()
-	}
-	if err != nil {
-		return nil, t.abandon(err)
-	}
-	t.FileMeta.Size = t.Writer.Size()
-	return &t.FileMeta, t.f.Close()
-}
-
-func (t *repairTable) abandon(err error) error {
-	return errors.Join(err, t.f.Close(), os.Remove(t.path))
+	return newTableFile(vfs.OS, r.path(format.TempName(num)), num, os.O_TRUNC, 0o644, o)
 }
 
 // place gives a new file its name.

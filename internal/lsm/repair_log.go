@@ -200,7 +200,7 @@ func (r *repairer) writeLogs() error {
 		size := 0
 		flush := func() error {
 			slices.SortStableFunc(chunk, func(a, b entry) int { return format.CompareInternal(a.key, b.key) })
-			var t *repairTable
+			var t *tableFile
 			var user []byte
 			for i, e := range chunk {
 				if i > 0 && bytes.Equal(user, format.UserKey(e.key)) {
@@ -264,7 +264,7 @@ func (r *repairer) writeLogs() error {
 }
 
 // finish gives a new table its name.
-func (r *repairer) finish(t *repairTable) (*source, error) {
+func (r *repairer) finish(t *tableFile) (*source, error) {
 	meta, err := t.finish()
 	if err != nil {
 		return nil, err

@@ -130,7 +130,7 @@ func (r *repairer) mergeTables(group []*source) (made []*source, err error) {
 	for _, s := range group {
 		m.all = append(m.all, newLevelIter(r.db, []*file{s.file}, true))
 	}
-	var t *repairTable
+	var t *tableFile
 	var user []byte
 	finish := func() error {
 		s, err := r.finish(t)

@@ -22,7 +22,7 @@ type WriterOptions struct {
 	// Default 16.
 	RestartInterval int
 	// Compression is tried on every block, and undone where it saves less
-	// than an eighth.
+	// than a quarter.
 	Compression Compression
 	// BloomBits is the size of the filter for each key. Default 10, at which
 	// one of a hundred absent keys is looked for in vain. Negative: no filter.

@@ -69,6 +69,11 @@ func (db *DB) Tidy() error {
 		return err
 	}
 	failpoint.Hit("lsm.tidy.truncated")
+	if db.ctl.Failed() == nil {
+		if err := db.removeUnused(); err != nil {
+			return err
+		}
+	}
 	if st.LogLen+st.ImmLen > tidyLog && db.ctl.Failed() == nil {
 		if err := db.flushAll(); err != nil {
 			return err // the logs are still there

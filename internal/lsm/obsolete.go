@@ -75,15 +75,7 @@ func (db *DB) sweep() error {
 	if err != nil {
 		return err
 	}
-	db.viewMu.Lock()
-	err = db.refreshLocked()
-	live := make(map[format.FileNum]bool)
-	var id uint64
-	if err == nil {
-		id = db.current.id
-		db.current.files(func(_ int, f *file) { live[f.Num] = true })
-	}
-	db.viewMu.Unlock()
+	live, id, err := db.liveTables()
 	if err != nil {
 		return err
 	}
@@ -115,6 +107,37 @@ func (db *DB) sweep() error {
 	}
 	failpoint.Hit("lsm.sweep.done")
 	return db.trimLogs()
+}
+
+// removeUnused removes the tables that the current version does not have.
+// REQUIRES: nobody reads another version, or makes a table.
+func (db *DB) removeUnused() error {
+	entries, err := db.fs.ReadDir(db.dir)
+	if err != nil {
+		return err
+	}
+	live, _, err := db.liveTables()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if kind, num, ok := format.ParseFileName(e.Name()); ok && kind == format.FileTable && !live[num] {
+			db.removeTable(num)
+		}
+	}
+	return nil
+}
+
+// liveTables returns the tables of the current version, and its number.
+func (db *DB) liveTables() (live map[format.FileNum]bool, id uint64, err error) {
+	db.viewMu.Lock()
+	defer db.viewMu.Unlock()
+	if err := db.refreshLocked(); err != nil {
+		return nil, 0, err
+	}
+	live = make(map[format.FileNum]bool)
+	db.current.files(func(_ int, f *file) { live[f.Num] = true })
+	return live, db.current.id, nil
 }
 
 // trimLogs removes the oldest of the logs that are in tables until those left

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
+	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/wire"
 )
 
@@ -61,7 +63,7 @@ func testIteratorOverFailover(t *testing.T, s sharing, keys []string) {
 		} {
 			t.Run(fmt.Sprintf("%v/%+v", p, o), func(t *testing.T) {
 				t.Parallel()
-				dir := t.TempDir()
+				dir := dbtest.Dir(t)
 				leader := open(t, dir, &s.options)
 				var b party.Batch
 				for _, k := range keys {
@@ -118,7 +120,7 @@ func TestIteratorOverOwnLead(t *testing.T) {
 }
 
 func testIteratorOverOwnLead(t *testing.T, s sharing) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	first := openAs(t, party.Leader, dir, &s.options)
 	keys := fill(t, first, 1000)
 	db := open(t, dir, s.with(party.Options{Lead: party.LeadLast}))
@@ -152,7 +154,7 @@ func TestWaitingCallsKeepOrder(t *testing.T) {
 func testWaitingCallsKeepOrder(t *testing.T, s sharing) {
 	for _, lead := range []party.Lead{party.LeadWhenFree, party.LeadNever} {
 		t.Run(fmt.Sprint(lead), func(t *testing.T) {
-			dir := t.TempDir()
+			dir := dbtest.Dir(t)
 			leader := openAs(t, party.Leader, dir, &s.options)
 			db := open(t, dir, &party.Options{Lead: lead, Sockets: true})
 			// The leader answers nothing while it is exclusive.
@@ -191,7 +193,7 @@ func TestNoRetry(t *testing.T) { eachSharing(t, testNoRetry) }
 func testNoRetry(t *testing.T, s sharing) {
 	for _, p := range protos {
 		t.Run(p.String(), func(t *testing.T) {
-			dir := t.TempDir()
+			dir := dbtest.Dir(t)
 			leader := openAs(t, party.Leader, dir, &s.options)
 			var b party.Batch
 			for i := range 20000 {
@@ -237,7 +239,7 @@ func testNoRetry(t *testing.T, s sharing) {
 }
 
 func TestSnapshotLost(t *testing.T) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := openAs(t, party.Leader, dir, &bySockets.options)
 	fill(t, leader, 10)
 	guest := open(t, dir, &bySockets.options)
@@ -271,7 +273,7 @@ func TestSnapshotLost(t *testing.T) {
 // calls do not fail, with Options.NoRetry neither.
 func TestMembersOutliveLeader(t *testing.T) {
 	needMemory(t)
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := openAs(t, party.Leader, dir, nil)
 	keys := fill(t, leader, 1000)
 	member := openAs(t, party.Member, dir, &party.Options{NoRetry: true})
@@ -340,7 +342,7 @@ func TestCloseEndsWaits(t *testing.T) {
 	}
 	for _, role := range []party.Role{party.Member, party.Leader} {
 		t.Run("beside an exclusive/"+role.String(), func(t *testing.T) {
-			dir := t.TempDir()
+			dir := dbtest.Dir(t)
 			leader := openAs(t, party.Leader, dir, nil)
 			db := openAs(t, party.Member, dir, nil)
 			if role == party.Leader {
@@ -362,7 +364,7 @@ func TestCloseEndsWaits(t *testing.T) {
 		})
 	}
 	t.Run("about to lead beside an exclusive", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := dbtest.Dir(t)
 		leader := openAs(t, party.Leader, dir, nil)
 		db, other := openAs(t, party.Member, dir, nil), openAs(t, party.Member, dir, &party.Options{Lead: party.LeadNever})
 		x, err := other.Begin(bg)
@@ -373,7 +375,7 @@ func TestCloseEndsWaits(t *testing.T) {
 		closeWhile(t, db, nil, 0)
 	})
 	t.Run("without a leader", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := dbtest.Dir(t)
 		leader := openAs(t, party.Leader, dir, &party.Options{WriteBuffer: 1 << 16})
 		db := openAs(t, party.Member, dir, &party.Options{WriteBuffer: 1 << 16, Lead: party.LeadNever})
 		must(t, leader.Close())
@@ -396,7 +398,7 @@ func TestCloseEndsWaits(t *testing.T) {
 }
 
 func TestExclusiveLost(t *testing.T) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := openAs(t, party.Leader, dir, &bySockets.options)
 	guest := open(t, dir, &bySockets.options)
 	x, err := guest.Begin(bg)
@@ -431,7 +433,7 @@ func (r *roles) get() []party.Role {
 
 func TestOnRole(t *testing.T) {
 	eachSharing(t, func(t *testing.T, s sharing) {
-		dir := t.TempDir()
+		dir := dbtest.Dir(t)
 		var a, b roles
 		first := openAs(t, party.Leader, dir, s.with(party.Options{OnRole: a.add}))
 		second := open(t, dir, s.with(party.Options{OnRole: b.add}))
@@ -454,7 +456,7 @@ func TestOnRole(t *testing.T) {
 func TestHandOver(t *testing.T) { eachSharing(t, testHandOver) }
 
 func testHandOver(t *testing.T, s sharing) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := openAs(t, party.Leader, dir, &s.options)
 	others := []*party.DB{leader, open(t, dir, &s.options), open(t, dir, &s.options), open(t, dir, &bySockets.options)}
 	ctx, cancel := context.WithCancel(bg)
@@ -490,7 +492,7 @@ func testHandOver(t *testing.T, s sharing) {
 
 func TestLeadNever(t *testing.T) {
 	eachSharing(t, func(t *testing.T, s sharing) {
-		dir := t.TempDir()
+		dir := dbtest.Dir(t)
 		never := s.with(party.Options{Lead: party.LeadNever})
 		ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
 		defer cancel()
@@ -538,7 +540,7 @@ func TestReadOnly(t *testing.T) {
 	// Property: members that only read read on when the others have gone.
 	t.Run("members left alone", func(t *testing.T) {
 		needMemory(t)
-		dir := t.TempDir()
+		dir := dbtest.Dir(t)
 		ro := &party.Options{ReadOnly: true}
 		leader := openAs(t, party.Leader, dir, nil)
 		must(t, leader.Put(bg, []byte("k"), []byte("v")))
@@ -557,7 +559,7 @@ func TestReadOnly(t *testing.T) {
 	// Property: who reads without any members makes way for one.
 	t.Run("no member at first", func(t *testing.T) {
 		needMemory(t)
-		dir := t.TempDir()
+		dir := dbtest.Dir(t)
 		ro := &party.Options{ReadOnly: true}
 		first := open(t, dir, nil)
 		must(t, first.Put(bg, []byte("k"), []byte("v")))
@@ -588,7 +590,7 @@ func checkReader(t *testing.T, db *party.DB) {
 }
 
 func testReadOnly(t *testing.T, s sharing) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := openAs(t, party.Leader, dir, &s.options)
 	must(t, leader.Put(bg, []byte("k"), []byte("v")))
 	ro := &party.Options{ReadOnly: true, Sockets: true}
@@ -624,13 +626,13 @@ func TestOptionsAreChecked(t *testing.T) {
 		{MaxMessage: 2 << 30},
 		{WriteBuffer: -1},
 	} {
-		_, err := party.Open(bg, t.TempDir(), &o)
+		_, err := party.Open(bg, dbtest.Dir(t), &o)
 		wantErr(t, fmt.Sprintf("%+v", o), err, party.ErrInvalid)
 	}
 }
 
 func TestMaxMessage(t *testing.T) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	o := &party.Options{MaxMessage: 1 << 20}
 	leader, member := open(t, dir, o), open(t, dir, o)
 	guest := open(t, dir, bySockets.with(*o))
@@ -661,7 +663,7 @@ func TestReadersAtOnce(t *testing.T) { eachSharing(t, testReadersAtOnce) }
 
 func testReadersAtOnce(t *testing.T, s sharing) {
 	for range 20 {
-		dir := t.TempDir()
+		dir := dbtest.Dir(t)
 		first := open(t, dir, &s.options)
 		must(t, first.Put(bg, []byte("k"), []byte("v")))
 		must(t, first.Close())
@@ -705,7 +707,7 @@ func testReadersAtOnce(t *testing.T, s sharing) {
 // files.
 func TestNothingIsLeftBehind(t *testing.T) {
 	eachSharing(t, func(t *testing.T, s sharing) {
-		dir := t.TempDir()
+		dir := dbtest.Dir(t)
 		leader := openAs(t, party.Leader, dir, &s.options)
 		for i := range 4 {
 			o := s.options
@@ -728,4 +730,45 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Property: a call that waits when its handle is closed fails with ErrClosed, also
+// while the handle is taking the lead.
+func TestClosedWhileTakingOver(t *testing.T) {
+	ctx := context.Background()
+	rnd := partytest.Random(t)
+	tries := 100
+	if testing.Short() {
+		tries = 20
+	}
+	for range tries {
+		dir := dbtest.Dir(t)
+		a := openAs(t, party.Leader, dir, &party.Options{Sockets: true})
+		b := openAs(t, party.Guest, dir, &party.Options{Sockets: true})
+		var wg sync.WaitGroup
+		var puts atomic.Int64
+		for g := range 16 {
+			wg.Go(func() {
+				for {
+					err := b.Put(ctx, fmt.Appendf(nil, "k%d", g), []byte("v"))
+					if errors.Is(err, party.ErrClosed) {
+						return
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					puts.Add(1)
+				}
+			})
+		}
+		until(t, "puts through the leader", func() bool { return puts.Load() > 16 })
+		wg.Go(func() { a.Close() })
+		time.Sleep(time.Duration(rnd.IntN(10000)) * time.Microsecond) // somewhere on the way
+		b.Close()
+		wg.Wait()
+		if t.Failed() {
+			return
+		}
+	}
 }

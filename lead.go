@@ -33,6 +33,7 @@ type hosting struct {
 
 	mu     sync.Mutex
 	guests map[net.Conn]*guest
+	full   bool     // the last who came found no place
 	toward net.Conn // the guest that shall lead next
 }
 
@@ -169,9 +170,10 @@ func (h *hosting) accept(ctx context.Context, l listener, serving *sync.WaitGrou
 			continue
 		}
 		pause = firstPause
-		h.mu.Lock()
-		h.guests[conn] = &guest{proto: l.proto, peer: peer, since: time.Now()}
-		h.mu.Unlock()
+		if !h.admit(conn, &guest{proto: l.proto, peer: peer, since: time.Now()}) {
+			conn.Close() // it tries again, as if nobody led
+			continue
+		}
 		serving.Add(1)
 		go func() {
 			defer serving.Done()
@@ -181,6 +183,25 @@ func (h *hosting) accept(ctx context.Context, l listener, serving *sync.WaitGrou
 			h.mu.Unlock()
 		}()
 	}
+}
+
+// maxGuests bounds the guests of a leader, and so does half of the descriptors
+// that it may have: it needs some for the database.
+const maxGuests = 4096
+
+// admit takes a guest in, if there is place.
+func (h *hosting) admit(conn net.Conn, g *guest) bool {
+	limit := min(maxGuests, vfs.MaxOpen()/2)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	full := len(h.guests) >= limit
+	if full && !h.full { // once, and not for each who tries again
+		h.db.log.Warn("refused a connection", "protocol", g.proto.String(), "reason", "too many guests", "limit", limit)
+	}
+	if h.full = full; !full {
+		h.guests[conn] = g
+	}
+	return !full
 }
 
 // guardSockets binds a socket again whose name has gone: a Node process that
@@ -265,13 +286,23 @@ func (db *DB) carryOut(l *leader.Leader) (done []*wire.Call) {
 			continue
 		}
 		if c.Op == wire.OpCompact {
-			go func() { c.Finish(l.CompactRange(db.ctx, c.Bounds)) }()
+			go func() { c.Finish(db.asClosed(l.CompactRange(db.ctx, c.Bounds))) }()
 			continue
 		}
 		c.Response, c.Err = db.execute(db.ctx, l, c.ID, &c.Request)
+		c.Err = db.asClosed(c.Err)
 		done = append(done, c)
 	}
 	return done
+}
+
+// asClosed returns ErrClosed for the error of a call that ended with the handle's
+// context, which is not the caller's.
+func (db *DB) asClosed(err error) error {
+	if db.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return ErrClosed
+	}
+	return err
 }
 
 // execute does one request on the database itself. A write whose first copy

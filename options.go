@@ -114,8 +114,10 @@ const (
 	LeadLast
 	// LeadNever is always a member beside a leader, or a guest. It is never the
 	// first to open the database: its calls wait until somebody is. While nobody
-	// leads, a member's writes wait once the memtable is full; while a reader has
-	// the database (see ReadOnly) writes fail with ErrReadOnly.
+	// leads, a member's writes wait once the memtable is full, and a handle that
+	// is not to be a member (see Sockets) can neither lead nor find a leader:
+	// ErrLocked. While a reader has the database (see ReadOnly) writes fail with
+	// ErrReadOnly.
 	LeadNever
 )
 

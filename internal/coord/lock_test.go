@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -19,13 +18,6 @@ import (
 	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/vfs"
 )
-
-// random returns a source whose seed is logged.
-func random(t testing.TB) *rand.Rand {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // page is memory that all writers share, beside the control block.
 type page struct {
@@ -130,7 +122,7 @@ func writer(p *partytest.Self) error {
 // moment, is told to who comes next and holds nobody up.
 func TestKilledWriters(t *testing.T) {
 	dir := t.TempDir()
-	rnd := random(t)
+	rnd := partytest.Random(t)
 	c := open(t, dir)
 	page, err := openPage(dir)
 	if err != nil {
@@ -223,7 +215,7 @@ func stopped(t testing.TB, pid int) {
 // else it was stopped: on its way to the lock, asleep, just woken, giving it up.
 func TestStoppedWriters(t *testing.T) {
 	dir := t.TempDir()
-	rnd := random(t)
+	rnd := partytest.Random(t)
 	c := open(t, dir)
 	page, err := openPage(dir)
 	if err != nil {

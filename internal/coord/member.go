@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/levelparty/party/internal/failpoint"
-	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/store"
 )
 
@@ -158,14 +157,6 @@ func (c *Control) Announce() {
 	l.id.Store(uint64(c.id))
 	failpoint.Hit("coord.lead.named")
 	l.cut.Store(0)
-}
-
-// LeaderCut reports whether the leader before died inside the write lock, and
-// at which sequence number the repair has left the database. REQUIRES: TryLead,
-// and the write lock was held since.
-func (c *Control) LeaderCut() (seq format.SeqNum, ok bool) {
-	n := c.b.leader.cut.Load()
-	return format.SeqNum(n - 1), n != 0
 }
 
 // Resign lets another member be the leader.

@@ -3,6 +3,7 @@
 package coord_test
 
 import (
+	"os"
 	"testing"
 	"time"
 )
@@ -101,6 +102,14 @@ func TestLeaderDiesWriting(t *testing.T) {
 		}
 		c.Repaired(41)
 		c.Unlock()
+		// If all die before there is a next leader, the first to come is told.
+		all := t.TempDir()
+		if err := os.CopyFS(all, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if seq, cut := open(t, all).LeaderCut(); !cut || seq != 41 {
+			t.Errorf("%d heirs and all others died: cut at %d, %v", heirs, seq, cut)
+		}
 		if ok, err := c.TryLead(); !ok || err != nil {
 			t.Fatal(ok, err)
 		}

@@ -209,6 +209,7 @@ func (c *Control) create(ctx context.Context, cfg Config) (mem []byte, err error
 	// Who removes the LOCK file of living members lets us in beside them, and two
 	// groups of members would destroy the database. All members hold an flock on
 	// their block, too.
+	cut := uint64(0)
 	if old, err := vfs.OpenRegular(path, false); err == nil {
 		defer old.Close()
 		for deadline := time.Now().Add(forkGrace); ; time.Sleep(joinPoll) {
@@ -220,6 +221,7 @@ func (c *Control) create(ctx context.Context, cfg Config) (mem []byte, err error
 				return nil, fmt.Errorf("%s: %w: it is in use, but not by those who hold the LOCK file", path, ErrBlockLost)
 			}
 		}
+		cut = readCut(old)
 	}
 	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -252,7 +254,9 @@ func (c *Control) create(ctx context.Context, cfg Config) (mem []byte, err error
 		return nil, err
 	}
 	err = vfs.Guard(func() error {
-		h := &(*block)(unsafe.Pointer(unsafe.SliceData(mem))).head
+		b := (*block)(unsafe.Pointer(unsafe.SliceData(mem)))
+		b.leader.cut.Store(cut)
+		h := &b.head
 		h.magic.Store(magic)
 		h.version.Store(layoutVersion)
 		h.size.Store(blockSize)

@@ -537,7 +537,7 @@ func TestLastLeavesFirstComes(t *testing.T) {
 // keeps nobody out, and leaves nothing that could not be opened.
 func TestKilledVisitors(t *testing.T) {
 	dir := t.TempDir()
-	rnd := random(t)
+	rnd := partytest.Random(t)
 	rounds := 12
 	if testing.Short() {
 		rounds = 4

@@ -102,10 +102,15 @@ func (c *Claim) Open(cfg lsm.Config) (l *Leader, err error) {
 	l = newLeader(c.dir)
 	l.lock, l.ctl, l.readOnly = c, coord.Private(), cfg.ReadOnly
 	cfg.Dir, cfg.Control, cfg.Private, cfg.First = c.dir, l.ctl, true, true
-	cfg.Recovered = func(last format.SeqNum, manifest format.FileNum) (err error) {
-		l.once, err = openOnce(c.dir, last, manifest)
-		l.record.Store(l.once)
-		return err
+	cfg.Recovered = func(last format.SeqNum, manifest format.FileNum) error {
+		return coord.SettleCut(c.dir, func(cut format.SeqNum, ok bool) (err error) {
+			if ok {
+				last = min(last, cut)
+			}
+			l.once, err = openOnce(c.dir, last, manifest)
+			l.record.Store(l.once)
+			return err
+		})
 	}
 	cfg.Rolling = l.rolling
 	if l.db, err = lsm.Open(cfg); err != nil {
@@ -257,7 +262,9 @@ func (l *Leader) clear(ctx context.Context, c store.Clear, commit func(context.C
 // again. It does not wait: where somebody writes, the next writer does it.
 func (l *Leader) Forget(client store.ClientID) {
 	l.leftMu.Lock()
-	l.left = append(l.left, client)
+	if len(l.left) < maxClients { // it is forgotten after a time anyway
+		l.left = append(l.left, client)
+	}
 	l.leftMu.Unlock()
 	select {
 	case <-l.queue.turn:
@@ -273,7 +280,7 @@ func (l *Leader) forgetLeft() {
 	defer l.leftMu.Unlock()
 	for _, client := range l.left {
 		if l.once != nil {
-			delete(l.once.clients, client)
+			l.once.drop(client)
 		}
 	}
 	l.left = l.left[:0]

@@ -2,15 +2,18 @@ package leader
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"github.com/syndtr/goleveldb/leveldb"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/syndtr/goleveldb/leveldb"
+
+	"github.com/levelparty/party/internal/coord"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/lsm"
 	"github.com/levelparty/party/internal/store"
@@ -110,6 +113,67 @@ func TestIntentWithoutWrite(t *testing.T) {
 	mustCommit(t, l, put("k", "mine", 1, 2, 1))
 	if got := get(t, l, "k"); got != "mine" {
 		t.Errorf("got %q: an unapplied write was taken for applied", got)
+	}
+}
+
+// Property: that holds, too, if a member went on after a leader that died in the
+// write lock, and all of them died before there was a next leader, whoever comes
+// then.
+func TestIntentWithoutWriteAllDead(t *testing.T) {
+	for _, shared := range []bool{true, false} {
+		dir := t.TempDir()
+		l, err := Join(t.Context(), dir, "test", false, lsm.Config{})
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Skip(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		if ok, err := l.TryLead(t.Context()); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		mustCommit(t, l, put("k", "old", 1, 1, 1))
+		last := uint64(l.db.LastSequence())
+		l.once.buf = appendEntry(l.once.buf[:0], entryIntent, store.ClientID{1}, 2, last+1, 1)
+		if err := l.once.append(); err != nil {
+			t.Fatal(err)
+		}
+		mustCommit(t, l, put("other", "x", 0, 0, 0))
+		dir = crash(t, dir)
+		// What a member notes that finds the leader dead in the lock: leader.cut.
+		block, err := os.OpenFile(filepath.Join(dir, coord.Name), os.O_RDWR, 0)
+		if err == nil {
+			_, err = block.WriteAt(binary.NativeEndian.AppendUint64(nil, last+1), 656)
+			err = errors.Join(err, block.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for round := range uint64(2) { // the first of them is killed, too
+			if shared {
+				if l, err = Join(t.Context(), dir, "test", false, lsm.Config{}); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { l.Close() })
+				if ok, err := l.TryLead(t.Context()); !ok || err != nil {
+					t.Fatal(ok, err)
+				}
+			} else {
+				l = openLeader(t, dir)
+			}
+			mustCommit(t, l, put("k", "mine", 1, 2, 1))
+			if got := get(t, l, "k"); got != "mine" {
+				t.Errorf("shared %v: got %q: an unapplied write was taken for applied", shared, got)
+			}
+			mustCommit(t, l, put("k", "newer", 2, 1+round, 1))
+			mustCommit(t, l, put("k", "mine", 1, 2, 1))
+			if got := get(t, l, "k"); got != "newer" {
+				t.Errorf("shared %v: got %q: an applied write was applied again", shared, got)
+			}
+			mustCommit(t, l, put("k", "mine", 3, 1+round, 1))
+			dir = crash(t, dir)
+		}
 	}
 }
 

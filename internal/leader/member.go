@@ -42,6 +42,9 @@ func Join(ctx context.Context, dir, program string, others bool, cfg lsm.Config)
 	l.ctl = ctl
 	cfg.Dir, cfg.Control, cfg.Private, cfg.First = dir, ctl, false, first
 	cfg.Recovered = func(last format.SeqNum, manifest format.FileNum) error {
+		if cut, ok := ctl.LeaderCut(); ok {
+			last = min(last, cut)
+		}
 		o, err := openOnce(dir, last, manifest)
 		if err == nil {
 			err = o.close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/store"
+	"github.com/levelparty/party/internal/vfs"
 )
 
 // A guest that lost its leader sends the writes that were not acknowledged
@@ -78,6 +80,11 @@ const (
 	// maxClients bounds the clients that are remembered; of more, those not
 	// heard of for longest are forgotten.
 	maxClients = 4096
+	// maxFacts bounds the applied writes that are remembered, of all clients; of
+	// more, the client not heard of for longest is forgotten.
+	maxFacts = 2 << 20
+	// maxOnceRead bounds what is read of a file: facts, as many intents, clients.
+	maxOnceRead = (2*maxFacts + maxClients + 1) * entrySize
 	// MaxWindow is how many ids a client may have above its floor. Less than
 	// 1<<24, for the record.
 	MaxWindow = 1 << 16
@@ -95,6 +102,7 @@ type once struct {
 	facts   int64  // of size, what the last rewrite wrote
 	base    uint64 // the manifest last told of
 	clients map[store.ClientID]*onceClient
+	count   int // of the applied writes of all clients
 	buf     []byte
 }
 
@@ -139,10 +147,7 @@ type intent struct {
 
 // load reads the file and returns the intents that still mean something.
 func (o *once) load(current uint64) ([]intent, error) {
-	b, err := os.ReadFile(filepath.Join(o.dir, onceName))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
+	b, err := recordAt(filepath.Join(o.dir, onceName))
 	if err != nil {
 		return nil, err
 	}
@@ -172,12 +177,28 @@ func (o *once) load(current uint64) ([]intent, error) {
 		}
 	}
 	for _, k := range o.clients {
+		o.count -= len(k.applied)
 		maps.DeleteFunc(k.applied, func(id uint64, _ int64) bool { return id < k.floor })
+		o.count += len(k.applied)
 	}
 	if !ours {
 		return nil, nil
 	}
 	return intents, nil
+}
+
+// recordAt returns what the record at path holds: no link's, for the file will be
+// written to, and no more of it than a record can have.
+func recordAt(path string) ([]byte, error) {
+	f, err := vfs.OpenRegular(path, false)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxOnceRead))
 }
 
 func (o *once) client(id store.ClientID) *onceClient {
@@ -190,8 +211,23 @@ func (o *once) client(id store.ClientID) *onceClient {
 }
 
 func (o *once) note(client store.ClientID, id uint64, count int64) {
-	if k := o.client(client); id >= k.floor {
-		k.applied[id] = count
+	k := o.client(client)
+	if id < k.floor {
+		return
+	}
+	o.count -= len(k.applied)
+	k.applied[id] = count
+	o.count += len(k.applied)
+	if o.count > maxFacts {
+		o.forget(len(o.clients))
+	}
+}
+
+// drop forgets a client.
+func (o *once) drop(id store.ClientID) {
+	if k := o.clients[id]; k != nil {
+		o.count -= len(k.applied)
+		delete(o.clients, id)
 	}
 }
 
@@ -201,7 +237,7 @@ func (o *once) applied(w store.Identity) (count int64, ok bool, err error) {
 	k := o.clients[w.Client]
 	if k == nil {
 		if len(o.clients) >= maxClients {
-			o.forget()
+			o.forget(maxClients)
 		}
 		k = o.client(w.Client)
 	}
@@ -213,6 +249,7 @@ func (o *once) applied(w store.Identity) (count int64, ok bool, err error) {
 		return 0, false, fmt.Errorf("request %d below the floor %d: %w", w.ID, k.floor, store.ErrInvalid)
 	}
 	if w.Floor > k.floor {
+		o.count -= len(k.applied)
 		if w.Floor-k.floor < uint64(len(k.applied)) {
 			for id := k.floor; id < w.Floor; id++ {
 				delete(k.applied, id)
@@ -224,6 +261,7 @@ func (o *once) applied(w store.Identity) (count int64, ok bool, err error) {
 				}
 			}
 		}
+		o.count += len(k.applied)
 		k.floor = w.Floor
 	}
 	k.seen = time.Now()
@@ -232,19 +270,19 @@ func (o *once) applied(w store.Identity) (count int64, ok bool, err error) {
 }
 
 // forget drops the clients that have not been heard of for long, or, if there
-// are none, the one heard of least recently.
-func (o *once) forget() {
+// are none, the one heard of least recently, so that fewer than limit are left.
+func (o *once) forget(limit int) {
 	var oldest store.ClientID
 	var at time.Time
 	for id, k := range o.clients {
 		if time.Since(k.seen) > forgetAfter {
-			delete(o.clients, id)
+			o.drop(id)
 		} else if at.IsZero() || k.seen.Before(at) {
 			oldest, at = id, k.seen
 		}
 	}
-	if len(o.clients) >= maxClients {
-		delete(o.clients, oldest)
+	if len(o.clients) >= limit {
+		o.drop(oldest)
 	}
 }
 
@@ -293,7 +331,7 @@ func (o *once) rewrite() error {
 	buf := appendEntry(nil, entryBase, store.ClientID{}, o.base, 0, 0)
 	for id, k := range o.clients {
 		if time.Since(k.seen) > forgetAfter {
-			delete(o.clients, id)
+			o.drop(id)
 			continue
 		}
 		buf = appendEntry(buf, entryClient, id, k.floor, uint64(k.seen.Unix()), 0)
@@ -302,7 +340,7 @@ func (o *once) rewrite() error {
 		}
 	}
 	path := filepath.Join(o.dir, onceName)
-	if err := os.WriteFile(path+".tmp", buf, 0o600); err != nil {
+	if err := writeNew(path+".tmp", buf); err != nil {
 		return err
 	}
 	failpoint.Hit("leader.once.written")
@@ -314,12 +352,26 @@ func (o *once) rewrite() error {
 		return err
 	}
 	failpoint.Hit("leader.once.renamed")
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := vfs.OpenRegular(path, false)
 	if err != nil {
 		return err
 	}
 	o.f, o.size, o.facts = f, int64(len(buf)), int64(len(buf))
 	return nil
+}
+
+// writeNew writes a file that only its owner may read. What was there by that
+// name is not written to.
+func writeNew(path string, b []byte) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := vfs.OpenRegular(path, true)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Close())
 }
 
 func appendIntent(dst []byte, w store.Identity, seq, count uint64) []byte {

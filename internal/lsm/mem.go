@@ -37,7 +37,11 @@ func (db *DB) newMem(log format.FileNum, size int64) (*mem, error) {
 		m.arena = make([]byte, size)
 	} else {
 		m.path = filepath.Join(db.dir, format.MemName(log))
-		f, err := os.OpenFile(m.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, db.mode)
+		// One that recovery reads a log into again may be left of before.
+		if err := os.Remove(m.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+		f, err := vfs.OpenRegular(m.path, true)
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +70,7 @@ func (db *DB) newMem(log format.FileNum, size int64) (*mem, error) {
 func (db *DB) openMem(log format.FileNum) (*mem, error) {
 	m := &mem{log: log, path: filepath.Join(db.dir, format.MemName(log))}
 	m.refs.Store(1)
-	f, err := os.OpenFile(m.path, os.O_RDWR, 0)
+	f, err := vfs.OpenRegular(m.path, false)
 	if err != nil {
 		return nil, err
 	}

@@ -72,6 +72,13 @@ func (db *DB) recover() error {
 	if db.readOnly {
 		return db.recoverReadOnly(have, &st)
 	}
+	if exists && have.highest == have.manifest {
+		// Who created it went no further, and may not have come to this: what is
+		// built on CURRENT must not survive without it.
+		if err := db.fs.SyncDir(db.dir); err != nil {
+			return err
+		}
+	}
 
 	var logs []*replay
 	begun := false
@@ -128,10 +135,11 @@ func (db *DB) recover() error {
 		// its manifest. goleveldb, coming after us, would drop them. And what
 		// follows a gap must not be taken for what a loss of power has left.
 		wait = 0
-	} else if n := len(logs); n > 0 && logs[n-1].good && logs[n-1].mem.Room() > int64(db.cfg.WriteBuffer)/4 {
+	} else if n := len(logs); n > 0 && logs[n-1].good && logs[n-1].mem.Room() > int64(db.cfg.WriteBuffer)/4 &&
+		!db.linked(format.LogName(logs[n-1].num)) {
 		active, full = logs[n-1], logs[:n-1]
 	}
-	rewrite := !have.whole || !have.own || have.length > maxManifest
+	rewrite := !have.whole || !have.own || have.length > maxManifest || db.linked(format.ManifestName(have.manifest))
 	for ; len(full) > wait; full = full[1:] {
 		f, err := db.writeMem(full[0].mem)
 		if err != nil {
@@ -493,8 +501,18 @@ func (db *DB) cutLost(r *replay, behind []format.FileNum) error {
 	return db.fs.SyncDir(db.dir)
 }
 
+// linked reports whether a file has another name, as that of a copy made with
+// links has: what is found so is read, and nothing is appended to it.
+func (db *DB) linked(name string) bool {
+	info, err := db.fs.Stat(db.path(name))
+	return err == nil && vfs.Linked(info)
+}
+
 // truncateLog cuts a log off, durably if need be.
 func (db *DB) truncateLog(num format.FileNum, size int64, durably bool) error {
+	if db.linked(format.LogName(num)) {
+		return fmt.Errorf("%s has to be cut at %d, and has another name, a hard link: copy it: %w", db.path(format.LogName(num)), size, ErrInvalid)
+	}
 	f, err := db.fs.OpenFile(db.path(format.LogName(num)), os.O_RDWR, 0)
 	if err != nil {
 		return err

@@ -186,7 +186,7 @@ func (r *repairer) look(lostEdit bool) (err error) {
 // newest.
 func (r *repairer) readOld() error {
 	var num format.FileNum
-	b, err := os.ReadFile(r.path(currentName))
+	b, err := vfs.ReadFile(vfs.OS, r.path(currentName))
 	if err == nil {
 		num, err = manifest.ReadCurrent(b)
 	}
@@ -202,7 +202,7 @@ func (r *repairer) readOld() error {
 	if name == "" {
 		return nil
 	}
-	f, err := os.Open(r.path(name))
+	f, err := vfs.OS.Open(r.path(name))
 	if err != nil {
 		return err
 	}
@@ -389,7 +389,7 @@ func (s *source) note(key []byte) {
 
 // salvage reads what can be read of s.
 func (r *repairer) salvage(s *source, entry func(ikey, value []byte) error, lost func(sstable.Lost)) error {
-	f, err := os.Open(r.path(s.name))
+	f, err := vfs.OS.Open(r.path(s.name))
 	if err != nil {
 		return err
 	}
@@ -563,6 +563,10 @@ func (r *repairer) archive(name string, away bool) error {
 	lost := r.path(LostName)
 	if err := os.Mkdir(lost, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
+	}
+	// Not what somebody has put there: a link would lead out of the directory.
+	if info, err := os.Lstat(lost); err != nil || !info.IsDir() {
+		return errors.Join(err, fmt.Errorf("%s is no directory: %w", lost, ErrInvalid))
 	}
 	to := name
 	for i := 1; ; i++ {

@@ -2,11 +2,11 @@ package lsm
 
 import (
 	"bytes"
-	"os"
 	"slices"
 
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/wal"
+	"github.com/levelparty/party/internal/vfs"
 )
 
 // A log is read record by record, those too that recovery drops because they
@@ -89,7 +89,7 @@ type doubt struct {
 // replay visits the batches of a log, or only notes in l what it holds if visit
 // is nil.
 func (r *repairer) replay(l *logSource, visit func(seq format.SeqNum, records []byte) error) error {
-	f, err := os.Open(r.path(l.name))
+	f, err := vfs.OS.Open(r.path(l.name))
 	if err != nil {
 		return err
 	}

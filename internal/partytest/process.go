@@ -125,13 +125,18 @@ func (p *Process) PID() int { return p.Cmd.Process.Pid }
 // Order sends v to the helper.
 func (p *Process) Order(v any) {
 	p.t.Helper()
+	if err := p.TryOrder(v); err != nil {
+		p.t.Fatalf("order to pid %d: %v", p.PID(), err)
+	}
+}
+
+// TryOrder sends v to a helper that may be dead.
+func (p *Process) TryOrder(v any) error {
 	b, err := json.Marshal(v)
 	if err == nil {
 		_, err = p.stdin.Write(append(b, '\n'))
 	}
-	if err != nil {
-		p.t.Fatalf("order to pid %d: %v", p.PID(), err)
-	}
+	return err
 }
 
 // reportTime is how long a report may take before the test is taken to hang.

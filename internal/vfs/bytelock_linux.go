@@ -17,7 +17,7 @@ type LockFile struct {
 
 // OpenLockFile opens the file at path, which it creates.
 func OpenLockFile(path string) (*LockFile, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := openRegular(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}

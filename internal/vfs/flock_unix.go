@@ -15,9 +15,9 @@ func tryFlock(path string, shared bool) (*Lock, error) {
 	if shared {
 		flag = os.O_RDONLY // the database may be another user's
 	}
-	f, err := os.OpenFile(path, flag, 0)
+	f, err := openRegular(path, flag, 0)
 	if errors.Is(err, os.ErrNotExist) {
-		f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err = openRegular(path, os.O_RDWR|os.O_CREATE, 0o644)
 	}
 	if err != nil {
 		return nil, err

@@ -15,6 +15,8 @@ import (
 // Any part of it may survive before.
 type FS interface {
 	Open(name string) (File, error) // for reading
+	// OpenFile opens regular files. Symbolic links are followed only to read, and
+	// O_CREATE|O_TRUNC makes a file that has no other name.
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 	Rename(from, to string) error
 	Remove(name string) error
@@ -84,7 +86,7 @@ type osFile struct{ *os.File }
 func (osFS) Open(name string) (File, error) { return osFS{}.OpenFile(name, os.O_RDONLY, 0) }
 
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
-	f, err := os.OpenFile(name, flag, perm)
+	f, err := openRegular(name, flag, perm)
 	if err != nil {
 		return nil, err
 	}

@@ -19,10 +19,10 @@ func TryLock(path string, shared bool) (*Lock, error) {
 	if shared {
 		flag, kind = os.O_RDONLY, unix.F_RDLCK
 	}
-	f, err := os.OpenFile(path, flag, 0o644)
+	f, err := openRegular(path, flag, 0o644)
 	if shared && errors.Is(err, os.ErrNotExist) {
 		// A copied database may lack it, and it is no part of the data.
-		f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err = openRegular(path, os.O_RDWR|os.O_CREATE, 0o644)
 	}
 	if err != nil {
 		return nil, err

@@ -187,6 +187,9 @@ func (f *memFile) truncate(size int64) {
 }
 
 func (f *memFile) writeAt(p []byte, offset int64) {
+	if len(p) == 0 {
+		return
+	}
 	f.change(offset, len(p))
 	if at := int64(len(f.data)); offset > at {
 		f.data = append(f.data, make([]byte, offset-at)...)
@@ -209,6 +212,10 @@ func (m *Mem) OpenFile(name string, flag int, _ fs.FileMode) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f := m.files[name]
+	if again := os.O_CREATE | os.O_TRUNC; f != nil && flag&again == again && flag&os.O_EXCL == 0 {
+		m.rename(nameChange{from: name, file: f})
+		f = nil // made anew
+	}
 	switch {
 	case f == nil && flag&os.O_CREATE == 0:
 		return nil, pathError("open", name, fs.ErrNotExist)

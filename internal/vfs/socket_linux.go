@@ -22,6 +22,29 @@ func socketAddr(dir, name string) (addr string, done func(), err error) {
 	return fmt.Sprintf("/proc/self/fd/%d/%s.sock", fd, name), func() { unix.Close(fd) }, nil
 }
 
+// exactly returns an address that leads to the socket at path, and nowhere else
+// if that is replaced by a link. release must be called when it is no longer
+// needed.
+func exactly(path string) (addr string, release func(), err error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", nil, &os.PathError{Op: "connect", Path: path, Err: err}
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK {
+		addr = fmt.Sprintf("/proc/self/fd/%d", fd)
+		if unix.Access(addr, unix.F_OK) != nil {
+			addr = path // no /proc: what was looked at a moment ago
+		}
+		return addr, func() { unix.Close(fd) }, nil
+	}
+	unix.Close(fd)
+	if err != nil {
+		return "", nil, &os.PathError{Op: "connect", Path: path, Err: err}
+	}
+	return "", nil, noSocket(path)
+}
+
 func peerOf(conn net.Conn) (p Peer, known bool, err error) {
 	raw, err := conn.(*net.UnixConn).SyscallConn()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // socketAddr returns a path for the socket that fits into an address: where
@@ -22,7 +23,11 @@ func socketAddr(dir, name string) (addr string, done func(), err error) {
 		return "", nil, err
 	}
 	// Another user may have made it first.
-	if info, err := os.Lstat(private); err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 {
+	info, err := os.Lstat(private)
+	if err != nil {
+		return "", nil, err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() || !info.IsDir() || info.Mode().Perm() != 0o700 {
 		return "", nil, &os.PathError{Op: "use", Path: private, Err: ErrForeign}
 	}
 	sum := sha256.Sum256([]byte(p))
@@ -31,4 +36,16 @@ func socketAddr(dir, name string) (addr string, done func(), err error) {
 		return "", nil, &os.PathError{Op: "listen", Path: addr, Err: fmt.Errorf("temporary directory's path is too long for a socket")}
 	}
 	return addr, func() {}, nil
+}
+
+// exactly looks that a socket is at path, and not a link to another one.
+func exactly(path string) (addr string, release func(), err error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return "", nil, err
+	}
+	if info.Mode().Type() != os.ModeSocket {
+		return "", nil, noSocket(path)
+	}
+	return path, func() {}, nil
 }

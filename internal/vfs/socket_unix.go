@@ -35,11 +35,11 @@ func Listen(dir, name string) (*Listener, error) {
 		return nil, err
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	if err := os.Chmod(addr, 0o600); err != nil {
-		l.Close()
-		return nil, err
-	}
 	mine, err := os.Lstat(addr)
+	if err == nil && mine.Mode() != os.ModeSocket|0o600 {
+		// Whatever has been put in its place meanwhile, a link is not followed.
+		err = os.NewSyscallError("chmod", unix.Fchmodat(unix.AT_FDCWD, addr, 0o600, unix.AT_SYMLINK_NOFOLLOW))
+	}
 	if err != nil {
 		l.Close()
 		return nil, err
@@ -78,6 +78,11 @@ func Dial(dir, name string) (net.Conn, Peer, error) {
 		return nil, Peer{}, err
 	}
 	defer done()
+	addr, release, err := exactly(addr)
+	if err != nil {
+		return nil, Peer{}, err
+	}
+	defer release()
 	d := net.Dialer{Timeout: 5 * time.Second} // a full backlog makes connect wait
 	conn, err := d.Dial("unix", addr)
 	if err != nil {
@@ -95,6 +100,12 @@ func Dial(dir, name string) (net.Conn, Peer, error) {
 		return nil, p, err
 	}
 	return &socket{unixConn, raw}, p, nil
+}
+
+// noSocket says that something else has a socket's name: a link to one, maybe,
+// at which a process that trusts this user would take requests for its own.
+func noSocket(path string) error {
+	return &os.PathError{Op: "connect", Path: path, Err: ErrIrregular}
 }
 
 // socket is a connection that can be written to without waiting.

@@ -12,6 +12,10 @@ import (
 // ErrHeld is returned by TryLock when somebody else holds the lock.
 var ErrHeld = errors.New("lock is held")
 
+// ErrIrregular is returned where a file is to be opened and a symbolic link, a
+// pipe, a directory or the like has its name.
+var ErrIrregular = errors.New("not a regular file, or a symbolic link to write through")
+
 // Resolve returns the one name under which all processes know dir: absolute,
 // links resolved as far as the path exists.
 func Resolve(dir string) (string, error) {

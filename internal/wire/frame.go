@@ -35,6 +35,9 @@ type frameReader struct {
 	busy  *[]byte // from busyBuffers while in use
 	buf   []byte  // small, *busy, or one of its own for a large frame
 	r, w  int     // unread bytes are buf[r:w]
+	// room, if not nil, waits until there is room for a large frame.
+	room func(size int) (*hold, error)
+	held *hold
 }
 
 func newFrameReader(src io.Reader, max int) *frameReader {
@@ -121,6 +124,9 @@ func (f *frameReader) fill(need int) error {
 			copy(*busy, have)
 			f.busy, f.buf = busy, *busy
 		case len(have) == len(f.buf):
+			if err := f.reserve(need); err != nil {
+				return err
+			}
 			grown := make([]byte, min(need, 2*len(f.buf)))
 			copy(grown, have)
 			f.returnBusy()
@@ -147,8 +153,21 @@ func (f *frameReader) fill(need int) error {
 	return err
 }
 
+// reserve takes room for a frame of size bytes, all of it at once: two readers
+// that had a part each would wait for each other.
+func (f *frameReader) reserve(size int) (err error) {
+	if f.room == nil || f.held != nil && f.held.size >= int64(size) {
+		return nil
+	}
+	f.held.release()
+	f.held, err = f.room(size)
+	return err
+}
+
 // release goes back to the small buffer. Unread bytes are lost.
 func (f *frameReader) release() {
+	f.held.release()
+	f.held = nil
 	f.returnBusy()
 	f.buf, f.r, f.w = f.small, 0, 0
 }

@@ -25,6 +25,7 @@ type Host struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]*hostConn
+	space *space // nil until something large comes
 }
 
 // Goodbye tells the guest behind conn, if it is a Go process, that the leader
@@ -124,6 +125,7 @@ func (h *Host) Serve(ctx context.Context, conn net.Conn, p Proto) error {
 		codec.close()
 	}()
 	frames := newFrameReader(conn, h.MaxFrame)
+	frames.room = c.hold
 	defer frames.release()
 	for handled := 1; ; handled++ {
 		frame, err := frames.next()

@@ -91,6 +91,7 @@ func (h *manyHost) handle(frame []byte) error {
 		switch tag {
 		case manyIteratorClose:
 			delete(h.iterators, m.id)
+			h.ranges.remove(m.id)
 			it.it.Close()
 			return nil
 		case manyIteratorAck:
@@ -112,7 +113,6 @@ func (h *manyHost) open(msg []byte) error {
 	}
 	it := &manyIterator{
 		id: m.id, seq: m.seq,
-		bounds:   cloneBounds(manyBounds(m.options)), // the message does not outlive the call
 		keys:     m.options.keys,
 		values:   m.options.values || !m.options.keys,
 		limit:    m.options.limit,
@@ -120,6 +120,9 @@ func (h *manyHost) open(msg []byte) error {
 	}
 	if len(h.iterators) >= maxIterators {
 		return h.sendError(it, errTooManyIterators)
+	}
+	if it.bounds, err = h.ranges.add(h.c.host, m.id, manyBounds(m.options)); err != nil {
+		return h.sendError(it, err)
 	}
 	it.scan = scan{it: h.c.host.Store.Iterator(it.bounds, nil), reverse: m.options.reverse}
 	h.iterators[m.id] = it
@@ -174,10 +177,12 @@ func (h *manyHost) push(it *manyIterator) error {
 		first := it.first
 		it.first = false
 		sent, exhausted := 0, false
+		var large *hold // of the entry that fills the chunk
 		err := h.c.answer(func(dst []byte) []byte {
-			dst, sent, exhausted = it.appendChunk(dst, first)
+			dst, sent, exhausted = it.appendChunk(dst, first, func(size int) { large, _ = h.c.hold(size) })
 			return dst
 		})
+		large.release()
 		if err != nil {
 			return err
 		}
@@ -201,8 +206,9 @@ func (h *manyHost) push(it *manyIterator) error {
 	return nil
 }
 
-// appendChunk appends a frame of entries, or nothing if there are none.
-func (it *manyIterator) appendChunk(dst []byte, single bool) (out []byte, sent int, exhausted bool) {
+// appendChunk appends a frame of entries, or nothing if there are none. hold is
+// told the size of each entry before it is appended.
+func (it *manyIterator) appendChunk(dst []byte, single bool, hold func(size int)) (out []byte, sent int, exhausted bool) {
 	start := len(dst)
 	dst, mark := beginFrame(dst, npmIteratorData)
 	dst = appendManyData(dst, it.id, it.seq)
@@ -211,6 +217,14 @@ func (it *manyIterator) appendChunk(dst []byte, single bool) (out []byte, sent i
 			exhausted = true
 			break
 		}
+		size := 0
+		if it.keys {
+			size += len(it.it.Key())
+		}
+		if it.values {
+			size += len(it.it.Value())
+		}
+		hold(size)
 		if it.keys {
 			dst = appendItem(dst, it.it.Key())
 		}

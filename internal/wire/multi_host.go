@@ -71,6 +71,7 @@ func (h *multiHost) handle(frame []byte) error {
 	if m.batch == 0 {
 		if it != nil {
 			delete(h.iterators, m.id)
+			h.ranges.remove(m.id)
 			it.finish()
 		}
 		return nil
@@ -82,16 +83,19 @@ func (h *multiHost) handle(frame []byte) error {
 		if len(h.iterators) >= maxIterators {
 			return h.send(m.id, multiText(errTooManyIterators), nil, nil)
 		}
-		it = h.open(m)
+		bounds, err := h.ranges.add(h.c.host, m.id, multiBounds(m.options)) // the message does not outlive the call
+		if err != nil {
+			return h.send(m.id, multiText(err), nil, nil)
+		}
+		it = h.open(m, bounds)
 	}
 	// Credit is set, not added: a guest counts from the message it sends.
 	it.credit = m.batch
 	return h.push(it)
 }
 
-func (h *multiHost) open(m multiIteratorMessage) *multiIterator {
+func (h *multiHost) open(m multiIteratorMessage, bounds store.Bounds) *multiIterator {
 	o := m.options
-	bounds := cloneBounds(multiBounds(o)) // the message does not outlive the call
 	it := &multiIterator{
 		id: m.id, keys: o.keys, values: o.values,
 		scan: scan{it: h.c.host.Store.Iterator(bounds, nil), reverse: o.reverse},
@@ -131,6 +135,11 @@ func (h *multiHost) push(it *multiIterator) error {
 }
 
 func (h *multiHost) send(id uint64, fault string, key, value []byte) error {
+	large, err := h.c.hold(len(key) + len(value))
+	if err != nil {
+		return err
+	}
+	defer large.release()
 	return h.c.answer(func(dst []byte) []byte {
 		dst, mark := beginFrame(dst, npmIteratorData)
 		return endFrame(appendMultiData(dst, id, fault, key, value), mark)

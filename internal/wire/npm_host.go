@@ -15,6 +15,7 @@ type npmHost struct {
 	fault  func(error) string            // the protocol's word for an error, "" for nil
 	bounds func(npmOptions) store.Bounds // what the protocol's range options mean
 	writes gather
+	ranges ranges // of iterators
 }
 
 // maxIterators is how many iterators one guest may hold open. Each pins a
@@ -95,7 +96,11 @@ func (h *npmHost) get(msg []byte) error {
 	if err != nil {
 		return fmt.Errorf("get: %w", err)
 	}
-	value, err := h.lookup(m.key, nil)
+	value, hold, err := h.c.value(m.key, nil)
+	defer hold.release()
+	if err == nil && value == nil {
+		value = []byte{}
+	}
 	return h.callback(m.id, value, err)
 }
 
@@ -115,36 +120,50 @@ func (h *npmHost) getMany(msg []byte) error {
 	if err != nil {
 		return fmt.Errorf("get many: %w", err)
 	}
-	limit := h.c.host.maxFrame()
-	return h.c.answer(func(dst []byte) []byte {
-		start := len(dst)
-		dst, mark := beginFrame(dst, npmGetManyCallback)
-		dst = appendCallback(dst, id, "", nil) // an id, as in GetManyCallback
-		snap, fault := h.c.host.Store.Snapshot()
-		if fault == nil {
-			defer snap.Release()
-		}
-		_, _ = decodeGetMany(msg, func(key []byte) {
-			if fault != nil {
-				return
-			}
-			value, err := h.lookup(key, snap)
-			if err != nil && !errors.Is(err, store.ErrNotFound) {
-				fault = err
-				return
-			}
-			if len(dst)-start+len(value) > limit {
-				fault = fmt.Errorf("values of more than %d bytes: %w", limit, store.ErrTooLarge)
-				return
-			}
-			dst = appendValue(dst, value)
+	snap, fault := h.c.host.Store.Snapshot()
+	if fault == nil {
+		defer snap.Release()
+	}
+	var values []byte // encoded
+	var hold *hold
+	if fault == nil {
+		hold, fault = h.c.roomy(func(limit int) (err error) {
+			values, err = h.collect(msg, snap, limit)
+			return err
 		})
-		if fault != nil {
-			dst, mark = beginFrame(dst[:start], npmGetManyCallback)
-			dst = appendCallback(dst, id, h.fault(fault), nil)
-		}
-		return endFrame(dst, mark)
+	}
+	defer hold.release()
+	if errors.Is(fault, errRoom) {
+		fault = fmt.Errorf("values of more than %d bytes: %w", h.c.host.maxFrame(), store.ErrTooLarge)
+	}
+	if fault != nil {
+		values = nil
+	}
+	return h.c.answer(func(dst []byte) []byte {
+		dst, mark := beginFrame(dst, npmGetManyCallback)
+		dst = appendCallback(dst, id, h.fault(fault), nil) // an id, as in GetManyCallback
+		return endFrame(append(dst, values...), mark)
 	})
+}
+
+// collect gets the values of the keys in msg, encoded. errRoom: they are larger
+// than limit.
+func (h *npmHost) collect(msg []byte, snap store.Snapshot, limit int) (values []byte, fault error) {
+	_, _ = decodeGetMany(msg, func(key []byte) {
+		if fault != nil {
+			return
+		}
+		value, err := h.lookup(key, snap)
+		switch {
+		case err != nil && !errors.Is(err, store.ErrNotFound):
+			fault = err
+		case len(values)+len(value) > limit:
+			fault = errRoom
+		default:
+			values = appendValue(values, value)
+		}
+	})
+	return values, fault
 }
 
 func (h *npmHost) clear(msg []byte) error {

@@ -43,8 +43,9 @@ type hostTx struct {
 }
 
 type heldWrite struct {
-	id uint64
-	w  *store.Write
+	id   uint64
+	w    *store.Write
+	cost int64 // of partyHost.waiting
 }
 
 func (h *partyHost) current() *hostTx {
@@ -62,45 +63,63 @@ func (h *partyHost) writeInTx(tx *hostTx, id uint64, r *Request, w *store.Write,
 	} else {
 		w.Records = append([]byte(nil), w.Records...)
 	}
+	cost, err := h.keep(len(w.Records))
+	if err != nil {
+		return err
+	}
 	h.mu.Lock()
 	if r.Handle == 0 && h.tx != nil {
-		tx.held = append(tx.held, heldWrite{id, w})
+		tx.held = append(tx.held, heldWrite{id, w, cost})
 		h.mu.Unlock()
 		return nil
 	}
 	ok := tx != nil && tx.store != nil && tx.handle == r.Handle
 	h.mu.Unlock()
 	if !ok {
+		h.waiting.Release(cost)
 		return h.reply(id, Response{}, fmt.Errorf("no such exclusive write: %w", store.ErrInvalid))
 	}
 	return h.beside(id, func() (Response, error) {
+		defer h.waiting.Release(cost)
 		tx.store.Commit(h.ctx, []*store.Write{w})
 		return Response{}, w.Err
 	})
 }
 
 // takeOut returns the gathered writes with memory of their own.
-func (h *partyHost) takeOut() []heldWrite {
+func (h *partyHost) takeOut() ([]heldWrite, error) {
+	cost, err := h.keep(h.bytes + waitingCost*len(h.writes))
+	if err != nil {
+		return nil, err
+	}
 	held, own := make([]heldWrite, len(h.writes)), make([]byte, 0, h.bytes)
 	for i, w := range h.writes {
 		own = append(own, w.Records...)
 		w.Records = own[len(own)-len(w.Records):]
-		held[i] = heldWrite{h.ids[i], w}
+		held[i] = heldWrite{id: h.ids[i], w: w}
 	}
-	return held
+	held[0].cost = cost // of all of them
+	return held, nil
 }
 
-// commit applies writes, beside the reader, and answers them.
+// commit applies writes, beside the reader, and answers them: some at a time, for
+// together they can be many.
 func (h *partyHost) commit(held []heldWrite) error {
-	writes := make([]*store.Write, len(held))
-	for i, w := range held {
-		writes[i] = w.w
-	}
-	h.host.Store.Commit(h.ctx, writes)
-	for _, w := range held {
-		if err := h.reply(w.id, Response{}, w.w.Err); err != nil {
-			return err
+	for len(held) > 0 {
+		var writes []*store.Write
+		for size := 0; len(writes) < len(held) && (size < maxGather || len(writes) == 0); {
+			w := held[len(writes)].w
+			writes, size = append(writes, w), size+len(w.Records)
 		}
+		h.host.Store.Commit(h.ctx, writes)
+		for i, w := range writes {
+			h.waiting.Release(held[i].cost)
+			w.Records = nil
+			if err := h.reply(held[i].id, Response{}, w.Err); err != nil {
+				return err
+			}
+		}
+		held = held[len(writes):]
 	}
 	return nil
 }
@@ -122,8 +141,11 @@ func (h *partyHost) mustPark() bool {
 }
 
 // park leaves the gathered writes to a goroutine, which waits with them.
-func (h *partyHost) park() {
-	held := h.takeOut()
+func (h *partyHost) park() error {
+	held, err := h.takeOut()
+	if err != nil {
+		return err
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.parked = append(h.parked, held...)
@@ -132,6 +154,7 @@ func (h *partyHost) park() {
 		h.running.Add(1)
 		go h.commitParked()
 	}
+	return nil
 }
 
 func (h *partyHost) commitParked() {

@@ -1,9 +1,12 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/store"
@@ -15,6 +18,13 @@ const (
 	// maxBackground bounds the requests of one guest that are carried out
 	// beside its reader.
 	maxBackground = 64
+	// maxWaiting bounds what requests of one guest hold that are carried out
+	// beside its reader, or wait for who writes alone: twice what a Go guest's
+	// own calls can hold. Each counts waitingCost at least.
+	maxWaiting  = 128 << 20
+	waitingCost = 1 << 10
+	// maxKeys bounds the keys of one request.
+	maxKeys = 1 << 20
 	// maxGather bounds the bytes of writes gathered into one commit.
 	maxGather = 1 << 20
 )
@@ -32,6 +42,7 @@ type partyHost struct {
 	req        Request // reused
 	background chan struct{}
 	running    sync.WaitGroup
+	waiting    *semaphore.Weighted // bounds what is kept of requests beside the reader
 
 	// Writes gathered since the last settle. Records made from puts and deletes
 	// are in arena, between the marks; a zero mark pair stands for a batch.
@@ -43,6 +54,7 @@ type partyHost struct {
 	unless unlessHeld // reused
 
 	cursors map[uint64]*hostCursor
+	ranges  ranges // of cursors
 
 	mu        sync.Mutex // the fields below are also used beside the reader
 	snapshots map[uint64]store.Snapshot
@@ -62,6 +74,7 @@ func newPartyHost(c *hostConn) *partyHost {
 	return &partyHost{
 		hostConn:   c,
 		background: make(chan struct{}, maxBackground),
+		waiting:    semaphore.NewWeighted(maxWaiting),
 		cursors:    make(map[uint64]*hostCursor),
 		snapshots:  make(map[uint64]store.Snapshot),
 	}
@@ -79,9 +92,15 @@ func (h *partyHost) handle(frame []byte) error {
 		return fmt.Errorf("unknown tag %d: %w", tag, store.ErrInvalid)
 	}
 	r := &h.req
+	if cap(r.Keys) > maxGathered {
+		r.Keys = nil // so much is not kept for the next request
+	}
 	id, err := decodeRequest(tag, frame[1:], r)
 	if err != nil {
 		return err
+	}
+	if n := len(r.Keys); n > maxKeys {
+		return h.reply(id, Response{}, fmt.Errorf("more than %d keys: %w", maxKeys, store.ErrTooLarge))
 	}
 	switch r.Op {
 	case OpGet:
@@ -100,7 +119,12 @@ func (h *partyHost) handle(frame []byte) error {
 	case OpClear:
 		c := store.Clear{Bounds: cloneBounds(r.Bounds), Reverse: r.Reverse, Limit: r.Limit, Sync: r.Sync,
 			Identity: store.Identity{Client: h.client, ID: id, Floor: r.Floor}}
+		cost, err := h.keep(len(r.Bounds.Lower) + len(r.Bounds.Upper))
+		if err != nil {
+			return err
+		}
 		return h.beside(id, func() (Response, error) {
+			defer h.waiting.Release(cost)
 			n, more, err := h.host.Store.Clear(h.ctx, c)
 			return Response{Count: n, More: more}, err
 		})
@@ -121,6 +145,7 @@ func (h *partyHost) handle(frame []byte) error {
 		if c := h.cursors[r.read.cursor]; c != nil {
 			c.it.Close()
 			delete(h.cursors, r.read.cursor)
+			h.ranges.remove(r.read.cursor)
 		}
 		return h.reply(id, Response{}, nil)
 	case OpBegin:
@@ -189,10 +214,12 @@ func (h *Host) maxFrame() int {
 
 // beside carries out a request beside the reader and answers it.
 func (h *partyHost) beside(id uint64, do func() (Response, error)) error {
+	ctx, cancel := h.patience()
+	defer cancel()
 	select {
 	case h.background <- struct{}{}:
-	case <-h.ctx.Done():
-		return h.ctx.Err()
+	case <-ctx.Done():
+		return fmt.Errorf("%d requests wait: %w", maxBackground, ctx.Err())
 	}
 	h.running.Add(1)
 	go func() {
@@ -206,11 +233,36 @@ func (h *partyHost) beside(id uint64, do func() (Response, error)) error {
 	return nil
 }
 
+// keep waits until a request of n bytes may be kept beside the reader, and returns
+// what to give back to h.waiting afterwards.
+func (h *partyHost) keep(n int) (cost int64, err error) {
+	ctx, cancel := h.patience()
+	defer cancel()
+	cost = min(int64(n)+waitingCost, maxWaiting)
+	if err := h.waiting.Acquire(ctx, cost); err != nil {
+		return 0, fmt.Errorf("requests of more than %d bytes wait: %w", maxWaiting, err)
+	}
+	return cost, nil
+}
+
+// patience is for how long the reader may wait for requests beside it. If they
+// wait for the guest's own end of writing alone, that is not read meanwhile, nor
+// is it noticed that the guest has died: the connection has to end, or nobody
+// would write again. A Go guest's own limits keep it from that.
+func (h *partyHost) patience() (context.Context, context.CancelFunc) {
+	if h.current() == nil {
+		return h.ctx, func() {}
+	}
+	return context.WithTimeout(h.ctx, spacePatience)
+}
+
 func (h *partyHost) get(id uint64, r *Request) error {
 	snap, err := h.snapshot(r.Handle)
 	var v []byte
 	if err == nil {
-		v, err = h.host.Store.Get(r.Key, snap)
+		var hold *hold
+		v, hold, err = h.value(r.Key, snap)
+		defer hold.release()
 	}
 	if err == nil && v == nil {
 		v = []byte{}
@@ -225,26 +277,41 @@ func (h *partyHost) getMany(id uint64, r *Request) error {
 			defer snap.Release()
 		}
 	}
+	if err != nil {
+		return h.reply(id, Response{}, err)
+	}
 	var values [][]byte
+	hold, err := h.roomy(func(limit int) (err error) {
+		values, err = h.collect(r.Keys, snap, limit)
+		return err
+	})
+	defer hold.release()
+	if errors.Is(err, errRoom) {
+		err = fmt.Errorf("values of more than %d bytes: %w", h.host.maxFrame(), store.ErrTooLarge)
+	}
+	return h.reply(id, Response{Values: values}, err)
+}
+
+// collect gets the values of keys, nil where there is none. errRoom: they are
+// larger than limit together.
+func (h *partyHost) collect(keys [][]byte, snap store.Snapshot, limit int) (values [][]byte, err error) {
 	size := 0
-	for _, key := range r.Keys {
-		if err != nil {
-			break
-		}
-		var v []byte
-		v, err = h.host.Store.Get(key, snap)
+	for _, key := range keys {
+		v, err := h.host.Store.Get(key, snap)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			v, err = nil, nil
+			v = nil
+		case err != nil:
+			return nil, err
 		case v == nil:
 			v = []byte{}
 		}
-		if size += len(v); size > h.host.maxFrame() {
-			err = fmt.Errorf("values of more than %d bytes: %w", h.host.maxFrame(), store.ErrTooLarge)
+		if size += len(v); size > limit {
+			return nil, errRoom
 		}
 		values = append(values, v)
 	}
-	return h.reply(id, Response{Values: values}, err)
+	return values, nil
 }
 
 // write gathers a write for settle.
@@ -269,7 +336,7 @@ func (h *partyHost) write(id uint64, r *Request) error {
 		return h.writeInTx(tx, id, r, w, mark)
 	}
 	h.writes, h.ids, h.marks = append(h.writes, w), append(h.ids, id), append(h.marks, mark)
-	if h.bytes += len(records) + mark[1] - mark[0]; h.bytes > maxGather {
+	if h.bytes += len(records) + mark[1] - mark[0]; h.bytes > maxGather || len(h.writes) >= maxGathered {
 		return h.settle()
 	}
 	return nil
@@ -290,10 +357,13 @@ func (h *partyHost) settle() error {
 	var err error
 	switch {
 	case h.mustPark():
-		h.park()
+		err = h.park()
 	case sync:
 		// The disk is waited for beside the reader; the frames do not wait.
-		held := h.takeOut()
+		var held []heldWrite
+		if held, err = h.takeOut(); err != nil {
+			break
+		}
 		err = h.beside(noAnswer, func() (Response, error) { return Response{}, h.commit(held) })
 	case h.host.Admin == nil:
 		h.host.Store.Commit(h.ctx, h.writes)
@@ -301,7 +371,7 @@ func (h *partyHost) settle() error {
 	default:
 		h.unless = unlessHeld{h.ctx, h.host.Admin.Held()}
 		if h.host.Store.Commit(&h.unless, h.writes); errors.Is(h.writes[0].Err, errHeld) {
-			h.park()
+			err = h.park()
 		} else {
 			err = h.replyWrites()
 		}
@@ -368,7 +438,11 @@ func (h *partyHost) read(id uint64, r *Request) error {
 		if err != nil {
 			return h.reply(id, Response{}, err)
 		}
-		c = &hostCursor{it: h.host.Store.Iterator(cloneBounds(r.Bounds), snap)}
+		bounds, err := h.ranges.add(h.host, r.read.cursor, r.Bounds)
+		if err != nil {
+			return h.reply(id, Response{}, err)
+		}
+		c = &hostCursor{it: h.host.Store.Iterator(bounds, snap)}
 		h.cursors[r.read.cursor] = c
 	}
 	ok := c.move(r)
@@ -376,10 +450,21 @@ func (h *partyHost) read(id uint64, r *Request) error {
 		return h.reply(id, Response{}, err)
 	}
 	maxBytes, maxCount := min(max(r.read.maxBytes, 1), maxChunk), r.read.maxCount
+	var large *hold
+	defer func() { large.release() }()
 	return h.answer(func(dst []byte) []byte {
 		dst, mark := beginFrame(dst, tagAnswer)
 		dst = appendUint(dst, 1, id)
 		for n := 0; ok; {
+			// At most one is large: it fills the chunk. Without room the connection
+			// has ended.
+			size := len(c.it.Key())
+			if !r.read.noValues {
+				size += len(c.it.Value())
+			}
+			if large, _ = h.hold(size); h.ctx.Err() != nil {
+				break
+			}
 			dst = appendBytes(dst, 7, c.it.Key())
 			if !r.read.noValues {
 				dst = appendBytes(dst, 7, c.it.Value())
@@ -440,7 +525,14 @@ func (h *partyHost) administer(id uint64, r *Request) error {
 	switch r.Op {
 	case OpCompact:
 		b := cloneBounds(r.Bounds)
-		return h.beside(id, func() (Response, error) { return Response{}, admin.CompactRange(h.ctx, b) })
+		cost, err := h.keep(len(b.Lower) + len(b.Upper))
+		if err != nil {
+			return err
+		}
+		return h.beside(id, func() (Response, error) {
+			defer h.waiting.Release(cost)
+			return Response{}, admin.CompactRange(h.ctx, b)
+		})
 	case OpSize:
 		n, err := admin.ApproximateSize(r.Bounds)
 		return h.reply(id, Response{Count: n}, err)

@@ -72,6 +72,9 @@ const (
 	flagOpen // of OpRead: the first of its cursor
 )
 
+// maxProgram is how much of a program's name is kept, in bytes.
+const maxProgram = 255
+
 // Hello is how guest and host introduce themselves.
 type Hello struct {
 	Version  uint64
@@ -175,7 +178,8 @@ func decodeHello(msg []byte, h *Hello) error {
 		case 3:
 			h.PID = clampInt(f.varint())
 		case 4:
-			h.Program = string(f.bytes())
+			name := f.bytes()
+			h.Program = string(name[:min(len(name), maxProgram)])
 		case 5:
 			h.Lead = uint8(f.varint())
 		case 6:
@@ -265,7 +269,9 @@ func decodeRequest(tag byte, msg []byte, r *Request) (id uint64, err error) {
 		case 4:
 			r.Value = f.bytes()
 		case 5:
-			r.Keys = append(r.Keys, f.bytes())
+			if key := f.bytes(); len(r.Keys) <= maxKeys { // one more is refused
+				r.Keys = append(r.Keys, key)
+			}
 		case 6:
 			r.Records = f.bytes()
 		case 7:

@@ -24,7 +24,7 @@ import (
 const nobody = 65534
 
 func TestMain(m *testing.M) {
-	partytest.Main(map[string]partytest.Helper{"open": try, "dial": dial, "lead": lead})
+	partytest.Main(map[string]partytest.Helper{"open": try, "dial": dial, "lead": lead, "host": host, "work": work})
 	os.Exit(m.Run())
 }
 

@@ -6,7 +6,7 @@ FUZZTIME ?= 5s
 
 # All that a change must pass: about ten minutes on two cores.
 .PHONY: test
-test: interop/node_modules check cross
+test: interop/node_modules check vuln cross
 	$(GO) test ./...
 	$(GO) test -race -short ./...
 	$(MAKE) fuzz
@@ -22,6 +22,23 @@ check:
 	$(GO) vet ./...
 	cd bench && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+
+# Known vulnerabilities in what the module uses. A finding fails; that the database
+# cannot be reached does not, but is said. A copy: make vuln VULNDB=file:///path
+VULNDB ?=
+.PHONY: vuln
+vuln:
+	@bin=$$(mktemp -d) && trap 'rm -rf "$$bin"' EXIT && GOBIN=$$bin $(GO) install $(GOVULNCHECK) || exit 1; \
+	$$bin/govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... >$$bin/log 2>&1; code=$$?; cat $$bin/log; \
+	case $$code in \
+	0) echo "vuln: nothing found" ;; \
+	3) echo "vuln: FOUND, see above"; exit 1 ;; \
+	*) if [ -z "$(VULNDB)" ] && grep -q '^govulncheck: fetching vulnerabilities:' $$bin/log; then \
+		echo "vuln: NOT CHECKED, the database cannot be reached"; \
+	else \
+		echo "vuln: failed"; exit 1; \
+	fi ;; \
+	esac
 
 # Systems that are built and vetted, though not run.
 .PHONY: cross
@@ -57,21 +74,28 @@ stress:
 # For a time: is every operation of every process linearizable, whoever is killed?
 # make linear FOR=8h SEED=7
 FOR ?= 10m
-SEED ?= 0
+SEED ?= $(PARTY_SEED)
 .PHONY: linear
 linear:
-	cd tests/linear && $(GO) test -c -o linear.test && ./linear.test -test.run TestLinear -test.timeout 0 -for $(FOR) -seed $(SEED)
+	cd tests/linear && $(GO) test -c -o linear.test && PARTY_SEED=$(SEED) ./linear.test -test.run TestLinear -test.timeout 0 -for $(FOR)
 
 # For a time: are the answers those of a map, in every configuration?
 .PHONY: metamorphic
 metamorphic:
-	cd tests/metamorphic && $(GO) test -c -o metamorphic.test && ./metamorphic.test -test.run TestMetamorphic -test.timeout 0 -for $(FOR) -seed $(SEED)
+	cd tests/metamorphic && $(GO) test -c -o metamorphic.test && PARTY_SEED=$(SEED) ./metamorphic.test -test.run TestMetamorphic -test.timeout 0 -for $(FOR)
 
 # For a time: does death at any step leave everything right?
 # make crash FOR=8h SEED=7
 .PHONY: crash
 crash: interop/node_modules
-	cd tests/crash && $(GO) test -c -o crash.test && ./crash.test -test.run TestEveryStep -test.timeout 0 -for $(FOR) -seed $(SEED)
+	cd tests/crash && $(GO) test -c -o crash.test && PARTY_SEED=$(SEED) ./crash.test -test.run TestEveryStep -test.timeout 0 -for $(FOR)
+
+# For a time: everything at once on one directory, with a line a minute. The first
+# lie ends it; so does an interrupt, with a summary.
+# make soak FOR=8h SEED=7
+.PHONY: soak
+soak: interop/node_modules
+	cd tests/soak && $(GO) test -c -o soak.test && PARTY_SEED=$(SEED) ./soak.test -test.run TestSoak -test.timeout 0 -for $(FOR)
 
 .PHONY: bench
 bench: interop/node_modules

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/wire"
 )
@@ -32,7 +33,7 @@ func ways() []way {
 			if role == party.Member {
 				needMemory(t)
 			}
-			dir := t.TempDir()
+			dir := dbtest.Dir(t)
 			lead(t, dir)
 			db := open(t, dir, o)
 			if db.Role() != role {
@@ -58,7 +59,7 @@ func ways() []way {
 		}
 	}
 	alone := func(o *party.Options) func(t *testing.T) *party.DB {
-		return func(t *testing.T) *party.DB { return openAs(t, party.Leader, t.TempDir(), o) }
+		return func(t *testing.T) *party.DB { return openAs(t, party.Leader, dbtest.Dir(t), o) }
 	}
 	many, multi := party.Options{}.Only(wire.Many), party.Options{}.Only(wire.Multi)
 	return []way{

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/vfs"
 )
@@ -105,7 +106,7 @@ func needMemory(t *testing.T) {
 
 func TestTwoHandles(t *testing.T) {
 	eachSharing(t, func(t *testing.T, s sharing) {
-		ctx, dir := context.Background(), t.TempDir()
+		ctx, dir := context.Background(), dbtest.Dir(t)
 		leader := openAs(t, party.Leader, dir, &s.options)
 		other := openAs(t, s.beside, dir, &s.options)
 		if err := other.Put(ctx, []byte("k"), []byte("v")); err != nil {
@@ -142,7 +143,7 @@ func TestMixedSharing(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			needMemory(t)
-			dir := t.TempDir()
+			dir := dbtest.Dir(t)
 			leader := openAs(t, party.Leader, dir, &c.leader)
 			other := openAs(t, c.role, dir, &c.other)
 			must(t, other.Put(ctx, []byte("k"), []byte("v")))

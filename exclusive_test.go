@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 // Property: a handle that leads can be closed, and hand over, while somebody in
@@ -28,7 +29,7 @@ func testLeaderGoesWithExclusive(t *testing.T, s sharing) {
 		}
 	}
 	t.Run("close", func(t *testing.T) {
-		leader := openAs(t, party.Leader, t.TempDir(), &s.options)
+		leader := openAs(t, party.Leader, dbtest.Dir(t), &s.options)
 		x, err := leader.Begin(ctx)
 		must(t, err)
 		var closed atomic.Bool
@@ -42,7 +43,7 @@ func testLeaderGoesWithExclusive(t *testing.T, s sharing) {
 		wantErr(t, "commit", x.Commit(ctx, &b), party.ErrConnectionLost)
 	})
 	t.Run("hand over", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := dbtest.Dir(t)
 		leader := openAs(t, party.Leader, dir, &s.options)
 		x, err := leader.Begin(ctx)
 		must(t, err)
@@ -67,7 +68,7 @@ func testLeaderGoesWithExclusive(t *testing.T, s sharing) {
 func TestReadsBesideExclusive(t *testing.T) { eachSharing(t, testReadsBesideExclusive) }
 
 func testReadsBesideExclusive(t *testing.T, s sharing) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := openAs(t, party.Leader, dir, &s.options)
 	other := open(t, dir, &s.options)
 	t.Run("beside", func(t *testing.T) {

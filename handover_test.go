@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 // Property: an iterator of the handle that leads goes on when that hands over,
@@ -39,7 +40,7 @@ func testIteratorOverHandover(t *testing.T, s sharing) {
 		}, party.ErrSnapshotLost},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := dbtest.Dir(t)
 			db := openAs(t, party.Leader, dir, &s.options)
 			if s.memory() {
 				c.want = nil

@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 // Property: Go processes share a directory however long its path is.
 func TestLongPath(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), strings.Repeat("a long way/", 40))
+	dir := dbtest.Checked(t, filepath.Join(t.TempDir(), strings.Repeat("a long way/", 40)))
 	eachSharing(t, func(t *testing.T, s sharing) {
 		leader := openAs(t, party.Leader, dir, &s.options)
 		other := openAs(t, s.beside, dir, &s.options)

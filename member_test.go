@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 // Property: two handles are members of one database, and each sees at once what
@@ -14,7 +15,7 @@ import (
 func TestMembersSeeEachOther(t *testing.T) {
 	needMemory(t)
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	a := openAs(t, party.Leader, dir, nil)
 	b := open(t, dir, nil)
 	for i := range 20000 {
@@ -40,7 +41,7 @@ func TestMembersSeeEachOther(t *testing.T) {
 
 func TestMembers(t *testing.T) {
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	a, b := open(t, dir, nil), open(t, dir, nil)
 	for i := range 10 {
 		if err := b.Put(ctx, fmt.Append(nil, i), nil); err != nil {
@@ -63,5 +64,38 @@ func TestMembers(t *testing.T) {
 	guest := open(t, dir, &party.Options{Sockets: true})
 	if _, err := guest.Members(ctx); !errors.Is(err, party.ErrNotSupported) {
 		t.Errorf("of a guest: %v", err)
+	}
+}
+
+// Property: whoever leaves last leaves no table behind that nobody needs, though
+// the leader that replaced it went first.
+func TestLastRemovesTables(t *testing.T) {
+	ctx := context.Background()
+	dir := dbtest.Dir(t)
+	a := checkable(t, dir, nil)
+	b := open(t, dir, nil)
+	snap, err := b.Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Put(ctx, []byte("k0000"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CompactRange(ctx, party.Range{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if value, err := snap.Get(ctx, []byte("k0000")); err != nil || string(value) != "value 0" {
+		t.Errorf("the snapshot reads %q, %v", value, err)
+	}
+	snap.Close()
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := party.Check(ctx, dir)
+	if err != nil || len(r.Problems)+len(r.Notes) > 0 || r.Tables != 1 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

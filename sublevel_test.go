@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 // goldenName is a name of a sublevel: a string, or an object with a separator.
@@ -66,7 +67,7 @@ func subAt(db *party.DB, names []goldenName) (s *party.Sublevel, err error) {
 
 func openTemp(t *testing.T) *party.DB {
 	t.Helper()
-	db, err := party.Open(t.Context(), t.TempDir(), nil)
+	db, err := party.Open(t.Context(), dbtest.Dir(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

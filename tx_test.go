@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 // txWays are the ways in which a handle reaches the database that others have
@@ -22,7 +23,7 @@ var txWays = map[string]*party.Options{
 // counted, whichever way the handles take.
 func TestUpdateCounts(t *testing.T) {
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	handles := []*party.DB{open(t, dir, nil)}
 	for _, o := range txWays {
 		handles = append(handles, open(t, dir, o), open(t, dir, o))
@@ -66,7 +67,7 @@ func TestUpdateCounts(t *testing.T) {
 // key into the range meanwhile.
 func TestUpdateSeesPhantoms(t *testing.T) {
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	a, b := open(t, dir, nil), open(t, dir, nil)
 	for _, reverse := range []bool{false, true} {
 		tries := 0
@@ -96,7 +97,7 @@ func TestUpdateSeesPhantoms(t *testing.T) {
 
 func TestTxReadsItsWrites(t *testing.T) {
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	first := open(t, dir, nil)
 	for name, o := range txWays {
 		t.Run(name, func(t *testing.T) {
@@ -156,7 +157,7 @@ func TestTxReadsItsWrites(t *testing.T) {
 
 func TestCompareAndSwap(t *testing.T) {
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	open(t, dir, nil)
 	for name, o := range txWays {
 		t.Run(name, func(t *testing.T) {

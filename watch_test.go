@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 // Property: who watches sees every change of every handle, once, in order, over
@@ -14,7 +15,7 @@ import (
 func TestWatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	o := &party.Options{WriteBuffer: 64 << 10}
 	a, b := open(t, dir, o), open(t, dir, o)
 	const n = 20000
@@ -59,7 +60,7 @@ func TestWatch(t *testing.T) {
 // Property: what is no longer kept is told so, with the place to go on from.
 func TestWatchGap(t *testing.T) {
 	ctx := context.Background()
-	db := open(t, t.TempDir(), &party.Options{WriteBuffer: 64 << 10, Retention: -1})
+	db := open(t, dbtest.Dir(t), &party.Options{WriteBuffer: 64 << 10, Retention: -1})
 	for i := range 5000 {
 		if err := db.Put(ctx, fmt.Appendf(nil, "k%d", i), make([]byte, 100)); err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/levelparty/party"
 	"github.com/levelparty/party/goleveldb"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 const many = 20000
@@ -31,7 +32,7 @@ func putMany(t *testing.T, db *goleveldb.DB) {
 // Property: an iterator whose leader was killed fails, with an error that says
 // why, and the handle works on.
 func TestIteratorOfDeadLeader(t *testing.T) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := startLeader(t, dir)
 	db := openGuest(t, dir, nil)
 	putMany(t, db)
@@ -60,7 +61,7 @@ func TestIteratorOfDeadLeader(t *testing.T) {
 // Property: the iterators, snapshots and transactions of a member do not notice
 // that the leader is killed.
 func TestMemberOfDeadLeader(t *testing.T) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	needMemory(t, dir)
 	leader := startLeader(t, dir)
 	db := expectRole(t, open(t, dir, nil), party.Member)
@@ -99,7 +100,7 @@ func TestMemberOfDeadLeader(t *testing.T) {
 
 // Property: with ResumeIterators an iterator goes on.
 func TestResumeIterators(t *testing.T) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := startLeader(t, dir)
 	db := openGuest(t, dir, &goleveldb.Options{ResumeIterators: true})
 	putMany(t, db)
@@ -124,7 +125,7 @@ func TestResumeIterators(t *testing.T) {
 func TestIteratorOfLeaderThatHandsOver(t *testing.T) {
 	for _, sockets := range []bool{true, false} {
 		t.Run(fmt.Sprintf("sockets %v", sockets), func(t *testing.T) {
-			dir := t.TempDir()
+			dir := dbtest.Dir(t)
 			var db *goleveldb.DB
 			after := party.Guest
 			if sockets {
@@ -166,7 +167,7 @@ func TestCallsOverFailover(t *testing.T) {
 }
 
 func testCallsOverFailover(t *testing.T, open func(dir string) *goleveldb.DB) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := startLeader(t, dir)
 	db := open(dir)
 	stop := time.AfterFunc(50*time.Millisecond, func() { leader.KillKeep() })

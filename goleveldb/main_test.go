@@ -10,6 +10,7 @@ import (
 
 	"github.com/levelparty/party"
 	"github.com/levelparty/party/goleveldb"
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/vfs"
 )
@@ -86,7 +87,7 @@ func openGuest(t testing.TB, dir string, o *goleveldb.Options) *goleveldb.DB {
 // process and in another.
 func inRoles(t *testing.T, test func(t *testing.T, db *goleveldb.DB)) {
 	t.Run("leader", func(t *testing.T) {
-		test(t, expectRole(t, open(t, t.TempDir(), nil), party.Leader))
+		test(t, expectRole(t, open(t, dbtest.Dir(t), nil), party.Leader))
 	})
 	lead := func(t *testing.T, dir string) {
 		p, err := party.Open(context.Background(), dir, nil)
@@ -103,13 +104,13 @@ func inRoles(t *testing.T, test func(t *testing.T, db *goleveldb.DB)) {
 	elsewhere := func(t *testing.T, dir string) { startLeader(t, dir) }
 	for name, lead := range map[string]func(t *testing.T, dir string){"": lead, " of another process": elsewhere} {
 		t.Run("member"+name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := dbtest.Dir(t)
 			needMemory(t, dir)
 			lead(t, dir)
 			test(t, expectRole(t, open(t, dir, nil), party.Member))
 		})
 		t.Run("guest"+name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := dbtest.Dir(t)
 			lead(t, dir)
 			test(t, expectRole(t, openGuest(t, dir, nil), party.Guest))
 		})

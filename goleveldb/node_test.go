@@ -12,6 +12,7 @@ import (
 
 	"github.com/levelparty/party"
 	"github.com/levelparty/party/goleveldb"
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/partytest"
 )
 
@@ -45,7 +46,7 @@ func startNode(t *testing.T, script string) (dir string) {
 	} else if err != nil {
 		t.Skip(err)
 	}
-	dir = t.TempDir()
+	dir = dbtest.Dir(t)
 	cmd := exec.Command("node", "-e", script+"\nprocess.stdin.resume()", dir) // and stay
 	cmd.Dir = packages
 	var open string

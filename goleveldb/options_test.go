@@ -18,6 +18,7 @@ import (
 
 	"github.com/levelparty/party"
 	"github.com/levelparty/party/goleveldb"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 func TestPartyOptions(t *testing.T) {
@@ -88,7 +89,7 @@ func TestOpenErrors(t *testing.T) {
 	} else if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	led := t.TempDir()
+	led := dbtest.Dir(t)
 	open(t, led, nil)
 	for i := range 8 {
 		o := &opt.Options{ReadOnly: i&1 > 0, ErrorIfMissing: i&2 > 0, ErrorIfExist: i&4 > 0}
@@ -130,7 +131,7 @@ func TestOpenErrors(t *testing.T) {
 }
 
 func TestReadOnly(t *testing.T) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	db := open(t, dir, nil)
 	put(t, db, "k", "v")
 	check := func(what string) {
@@ -164,7 +165,7 @@ func TestReadOnly(t *testing.T) {
 
 // Property: a program that uses goleveldb itself is told from a leader.
 func TestStranger(t *testing.T) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	stranger, err := leveldb.OpenFile(dir, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -234,7 +235,7 @@ func TestCorrupted(t *testing.T) {
 }
 
 func TestCorruptedManifest(t *testing.T) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	db, err := leveldb.OpenFile(dir, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/util"
 
 	"github.com/levelparty/party/goleveldb"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 // Property: what the methods return at the edges, when things are closed,
@@ -29,7 +30,7 @@ func TestSameAsGoleveldb(t *testing.T) {
 		compare(t, edges(db), edges(openModel(t)))
 	})
 	t.Run("read only", func(t *testing.T) {
-		compare(t, readOnlyEdges(open(t, t.TempDir(), nil)), readOnlyEdges(openModel(t)))
+		compare(t, readOnlyEdges(open(t, dbtest.Dir(t), nil)), readOnlyEdges(openModel(t)))
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/levelparty/party"
 	"github.com/levelparty/party/goleveldb"
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/vfs"
 )
 
@@ -163,6 +164,7 @@ func (db *suiteDB) TestClose() {
 	if leader := leaders[db.dir]; leader != nil {
 		gomega.Expect(leader.Close()).To(gomega.Succeed())
 	}
+	gomega.Expect(dbtest.Sound(db.dir)).To(gomega.Succeed())
 	gomega.Expect(os.RemoveAll(db.dir)).To(gomega.Succeed())
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/levelparty/party"
 	"github.com/levelparty/party/goleveldb"
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/partytest"
 )
 
@@ -69,7 +70,7 @@ func increment(tr *goleveldb.Transaction) error {
 // exclude each other: no increment is lost.
 func TestTransactionsExclude(t *testing.T) {
 	const procs, each = 3, 20
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	db := open(t, dir, nil)
 	all := make([]*partytest.Process, procs)
 	for i := range all {
@@ -148,7 +149,7 @@ func TestTransactionOfKilledProcess(t *testing.T) {
 // Property: a transaction whose leader died fails, in its reads, its iterators
 // and its commit, and leaves no trace; the next one works.
 func TestTransactionOfDeadLeader(t *testing.T) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := startLeader(t, dir)
 	db := openGuest(t, dir, nil)
 	put(t, db, "k", "old")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/iterator"
@@ -14,6 +13,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/util"
 
 	"github.com/levelparty/party/goleveldb"
+	"github.com/levelparty/party/internal/partytest"
 )
 
 // Properties: with the same writes, reads through the adapter and through
@@ -26,15 +26,13 @@ func TestRandomWalk(t *testing.T) {
 		rounds = 5
 	}
 	inRoles(t, func(t *testing.T, db *goleveldb.DB) {
-		seed := uint64(time.Now().UnixNano())
-		t.Logf("seed %d", seed)
 		// Small buffers, so that the model's entries are in tables too.
 		model, err := leveldb.OpenFile(t.TempDir(), &opt.Options{WriteBuffer: 2000, CompactionTableSize: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer model.Close()
-		w := &walk{T: t, Rand: rand.New(rand.NewPCG(seed, 0)), db: db, model: model}
+		w := &walk{T: t, Rand: partytest.Random(t), db: db, model: model}
 		for range rounds {
 			w.round()
 		}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 // A command that a signal stops ends with 128 and the signal's number, leaves
@@ -20,7 +22,7 @@ func TestSignals(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("needs signals")
 	}
-	dir := filepath.Join(t.TempDir(), "db")
+	dir := dbtest.Checked(t, filepath.Join(t.TempDir(), "db"))
 	var ops strings.Builder
 	for n := range 50_000 {
 		fmt.Fprintf(&ops, "put\tkey%d\t%s\n", n, strings.Repeat("v", 100))

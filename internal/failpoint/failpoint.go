@@ -6,6 +6,8 @@
 //	                                 process dies, or is stopped until it is continued
 //	PARTY_BREAK=name                 what Breaks is asked for by that name is broken
 //
+// Hits tells how often the process has come to each step.
+//
 // A name is used by one call, written there as a literal: tests/crash reads the
 // calls from the source and has a process die at each of them. On systems
 // without signals the tag changes nothing.

@@ -25,6 +25,21 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// Property: each step is counted for itself.
+func TestHits(t *testing.T) {
+	before := failpoint.Hits()
+	for n := range 3 {
+		if n == 1 {
+			failpoint.Hit("once")
+		}
+		failpoint.Hit("thrice")
+	}
+	got := failpoint.Hits()
+	if once, thrice := got["once"]-before["once"], got["thrice"]-before["thrice"]; len(got) != 2 || once != 1 || thrice != 3 {
+		t.Errorf("hits %v, before %v", got, before)
+	}
+}
+
 // Property: a process dies, or stops, at the hit it is told, and at no other.
 func TestHit(t *testing.T) {
 	for _, test := range []struct {

@@ -5,11 +5,12 @@ package failpoint
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -20,10 +21,13 @@ const Enabled = true
 var (
 	point struct {
 		name string
-		n    int64 // of the hit
+		n    int // of the hit
 		stop bool
-		hits atomic.Int64
 	}
+	hits = struct {
+		sync.Mutex
+		of map[string]int
+	}{of: make(map[string]int)}
 	broken = os.Getenv("PARTY_BREAK")
 )
 
@@ -39,7 +43,7 @@ func init() {
 			point.stop = true
 			continue
 		}
-		n, err := strconv.ParseInt(p, 10, 64)
+		n, err := strconv.Atoi(p)
 		if err != nil || n < 1 {
 			fmt.Fprintf(os.Stderr, "PARTY_FAILPOINT=%s: want name[:n][:stop]\n", set)
 			os.Exit(2)
@@ -49,7 +53,19 @@ func init() {
 }
 
 // due reports whether this is the hit.
-func due(name string) bool { return name == point.name && point.hits.Add(1) == point.n }
+func due(name string) bool {
+	hits.Lock()
+	defer hits.Unlock()
+	hits.of[name]++
+	return name == point.name && hits.of[name] == point.n
+}
+
+// Hits returns how often the process has come to each step.
+func Hits() map[string]int {
+	hits.Lock()
+	defer hits.Unlock()
+	return maps.Clone(hits.of)
+}
 
 // Hit marks a step.
 func Hit(name string) {

@@ -21,6 +21,7 @@ import (
 	"github.com/levelparty/party/internal/format/manifest"
 	"github.com/levelparty/party/internal/format/sstable"
 	"github.com/levelparty/party/internal/format/wal"
+	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/store"
 	"github.com/levelparty/party/internal/vfs"
 )
@@ -81,12 +82,6 @@ func fill(t testing.TB, dir string, rnd *rand.Rand, c Config) {
 	shut(t, db)
 }
 
-func random(t testing.TB) *rand.Rand {
-	seed := uint64(time.Now().UnixNano())
-	t.Log("seed", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
-
 // copyDir copies the files of a database.
 func copyDir(t testing.TB, dir string) string {
 	t.Helper()
@@ -114,7 +109,7 @@ func TestCheckSound(t *testing.T) {
 	if _, err := Check(context.Background(), dir); !errors.Is(err, ErrNotExist) {
 		t.Errorf("an empty directory: %v", err)
 	}
-	fill(t, dir, random(t), Config{})
+	fill(t, dir, partytest.Random(t), Config{})
 	before := filesOf(t, dir)
 	r := soundly(t, dir)
 	if r.Tables < 3 || r.Blocks < 50 || r.Entries < 1000 || r.Logs < 1 || r.Records == 0 || r.LastSeq < 6000 {
@@ -148,7 +143,7 @@ func treeOf(t testing.TB, dir string) *tree {
 // Property: what is damaged is found, and named.
 func TestCheckDamage(t *testing.T) {
 	dir := t.TempDir()
-	rnd := random(t)
+	rnd := partytest.Random(t)
 	fill(t, dir, rnd, Config{Retention: -1})
 	l, err := listFiles(vfs.OS, dir)
 	if err != nil {
@@ -310,7 +305,7 @@ func TestForeignOrder(t *testing.T) {
 // Property: what is no damage is a note.
 func TestCheckNotes(t *testing.T) {
 	dir := t.TempDir()
-	fill(t, dir, random(t), Config{Retention: -1})
+	fill(t, dir, partytest.Random(t), Config{Retention: -1})
 	l, err := listFiles(vfs.OS, dir)
 	if err != nil {
 		t.Fatal(err)
@@ -379,7 +374,7 @@ func leave(t testing.TB, db *DB) {
 // beside them find problems.
 func TestCheckLive(t *testing.T) {
 	dir := t.TempDir()
-	rnd := random(t)
+	rnd := partytest.Random(t)
 	leader := openMember(t, dir, Config{WriteBuffer: 64 << 10})
 	if ok, err := leader.ctl.TryLead(); !ok {
 		t.Fatal(err)

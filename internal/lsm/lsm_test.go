@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/levelparty/party/internal/coord"
 	"github.com/levelparty/party/internal/format"
+	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/store"
 	"github.com/levelparty/party/internal/vfs"
 )
@@ -76,9 +75,7 @@ func dump(t testing.TB, db *DB, snap *Snapshot) map[string]string {
 // What was written is there, and nothing else, over rotations, flushes,
 // compactions and reopening.
 func TestModel(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Log("seed", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
+	rnd := partytest.Random(t)
 	dir := t.TempDir()
 	model := make(map[string]string)
 	ctx := context.Background()

@@ -17,25 +17,9 @@ import (
 	"time"
 
 	"github.com/levelparty/party/internal/coord"
+	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/vfs"
 )
-
-// seedOf returns the seed of a random test: PARTY_SEED, or a new one. Which
-// sectors are lost follows from it; when flushes and compactions happen does
-// not, so that it may take a few runs to see the same again. What was left when
-// a test failed is kept in a directory.
-func seedOf(t *testing.T) uint64 {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("PARTY_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("PARTY_SEED=%d", seed)
-	return seed
-}
 
 // story is what was written, in order. Each write has the key # with its number.
 type story struct {
@@ -267,11 +251,15 @@ func copyFiles(t *testing.T, fsys vfs.FS, dir, to string) {
 // synced writes are there, and those that were not synced and are there come
 // before all that are not; each as a whole. Also when the power was lost before,
 // and in the midst of recovering from that.
+//
+// Which sectors are lost follows from the seed; when flushes and compactions
+// happen does not, so that it may take a few runs to see the same again. What was
+// left when the test failed is kept in a directory.
 func TestPowerLoss(t *testing.T) {
 	limit := maxManifest
 	defer func() { maxManifest = limit }()
 	maxManifest = 1000
-	seed := seedOf(t)
+	seed := partytest.Seed(t)
 	want := 3000
 	if testing.Short() {
 		want = 500

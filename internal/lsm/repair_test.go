@@ -15,6 +15,7 @@ import (
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/sstable"
 	"github.com/levelparty/party/internal/format/wal"
+	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/store"
 	"github.com/levelparty/party/internal/vfs"
 )
@@ -178,7 +179,7 @@ func differ(got, want map[string]string) string {
 // Property: a sound database is left alone.
 func TestRepairSound(t *testing.T) {
 	dir := t.TempDir()
-	fill(t, dir, random(t), Config{})
+	fill(t, dir, partytest.Random(t), Config{})
 	before := filesOf(t, dir)
 	if r := repair(t, dir); !r.Sound || len(r.Lost) > 0 {
 		t.Errorf("%+v", r)
@@ -219,7 +220,7 @@ func originals(t *testing.T, dir string, before map[string]string) {
 // is invented, and the original is kept.
 func TestRepairFiles(t *testing.T) {
 	dir := t.TempDir()
-	rnd := random(t)
+	rnd := partytest.Random(t)
 	// No more logs than needed: what they restore is tested elsewhere.
 	fill(t, dir, rnd, Config{Retention: -1})
 	tr := treeOf(t, dir)
@@ -299,7 +300,7 @@ func TestRepairFiles(t *testing.T) {
 // Property: one flipped bit anywhere costs no more than the block or record
 // that it is in.
 func TestRepairFlips(t *testing.T) {
-	rnd := random(t)
+	rnd := partytest.Random(t)
 	rounds := 150
 	if testing.Short() {
 		rounds = 30
@@ -394,7 +395,7 @@ func TestRepairFromOldLogs(t *testing.T) {
 // from compactions, get in order without a manifest.
 func TestRepairOrder(t *testing.T) {
 	for round := range 20 {
-		rnd := random(t)
+		rnd := partytest.Random(t)
 		dir := t.TempDir()
 		model := make(map[string]string)
 		seq := format.SeqNum(0)
@@ -514,7 +515,7 @@ func TestRepairNestedLog(t *testing.T) {
 // Property: a repair that ends anywhere can be begun again.
 func TestRepairAgain(t *testing.T) {
 	dir := t.TempDir()
-	rnd := random(t)
+	rnd := partytest.Random(t)
 	fill(t, dir, rnd, Config{Retention: -1})
 	pieces := piecesOf(t, dir, false)
 	used := treeOf(t, dir).used()

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/levelparty/party/internal/format"
+	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/store"
 )
 
@@ -111,7 +112,7 @@ func useAll(t *testing.T, table *Table, user []byte, trailer uint64) {
 // TestDamaged spoils words of a table that was good, which gets further than
 // bytes that a fuzzer thinks of, and truncates and zeroes it.
 func TestDamaged(t *testing.T) {
-	rng := newRand(t)
+	rng := partytest.Random(t)
 	good := sampleArena(t)
 	try := func(arena []byte) {
 		if table, err := Attach(arena, 7); err == nil {
@@ -206,7 +207,7 @@ func TestScribbled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rng := newRand(t)
+	rng := partytest.Random(t)
 	other := rand.New(rand.NewPCG(1, rng.Uint64()))
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	partytest.Main(map[string]partytest.Helper{"insert": insertHelper})
+	partytest.Main(map[string]partytest.Helper{"insert": insertHelper, "tower": towerHelper})
 	os.Exit(m.Run())
 }
 
@@ -147,7 +147,7 @@ func TestTwoProcesses(t *testing.T) {
 // the next goes on where the published sequence says: it inserts again what
 // was there perhaps. In the end all is there once, and no room was lost.
 func TestKilledInserters(t *testing.T) {
-	rng := newRand(t)
+	rng := partytest.Random(t)
 	kills := 40
 	if testing.Short() {
 		kills = 8

@@ -10,17 +10,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/levelparty/party/internal/format"
+	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/store"
 )
-
-func newRand(t testing.TB) *rand.Rand {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 func mustFormat(t testing.TB, size int64) *Table {
 	t.Helper()
@@ -108,7 +102,7 @@ func checkSame(t *testing.T, table *Table, m model) {
 }
 
 func TestModel(t *testing.T) {
-	rng := newRand(t)
+	rng := partytest.Random(t)
 	for range 30 {
 		table := mustFormat(t, HeaderLen+rng.Int64N(40_000))
 		m := make(model)
@@ -208,7 +202,7 @@ func TestOrders(t *testing.T) {
 // TestTwoInserters: tables of one arena, as of two processes, insert in turn.
 // What either remembers of its last insert does not lead it astray.
 func TestTwoInserters(t *testing.T) {
-	rng := newRand(t)
+	rng := partytest.Random(t)
 	a := mustFormat(t, 1<<20)
 	b, err := Attach(a.arena, 7)
 	if err != nil {
@@ -297,7 +291,7 @@ func TestAttachRefuses(t *testing.T) {
 //   - who inserts the entry again, and then others, has all of them, with
 //     complete towers, and loses no room.
 func TestCut(t *testing.T) {
-	rng := newRand(t)
+	rng := partytest.Random(t)
 	base, m := mustFormat(t, 8192), make(model)
 	// What free space holds means nothing.
 	for i := HeaderLen; i < len(base.arena); i++ {

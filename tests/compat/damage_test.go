@@ -14,6 +14,7 @@ import (
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/manifest"
 	"github.com/levelparty/party/internal/format/wal"
+	"github.com/levelparty/party/internal/partytest"
 )
 
 func isCorrupted(err error) bool { return errors.Is(err, party.ErrCorrupted) }
@@ -87,7 +88,7 @@ func damage(t *testing.T, rnd *rand.Rand, name string) string {
 // that ours does) as much is read as C++ LevelDB reads, nothing else,
 // and it stays.
 func TestDamagedLogs(t *testing.T) {
-	rnd := random(t)
+	rnd := partytest.Random(t)
 	dump := startDump(t)
 	whole := severalLogs(t)
 	all := readParty(t, whole, true)
@@ -193,7 +194,7 @@ func TestTornManifest(t *testing.T) {
 // content. Else it is ErrCorrupted and left alone, unless the damage can be the
 // end of an edit that a loss of power cut short, and nothing is missing.
 func TestDamagedManifest(t *testing.T) {
-	rnd := random(t)
+	rnd := partytest.Random(t)
 	dump := startDump(t)
 	n := 40
 	if testing.Short() {

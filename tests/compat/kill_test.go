@@ -1,35 +1,20 @@
 package compat
 
 import (
-	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
-	"time"
-)
 
-// random returns a source for which PARTY_SEED may stand.
-func random(t *testing.T) *rand.Rand {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("PARTY_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seed = n
-	}
-	t.Logf("PARTY_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
+	"github.com/levelparty/party/internal/dbtest"
+	"github.com/levelparty/party/internal/partytest"
+)
 
 // Property: what an engine leaves that was killed, or has ended, all engines
 // open with everything in it that was acknowledged: one directory goes from
 // hand to hand.
 func TestRelay(t *testing.T) {
-	rnd := random(t)
+	rnd := partytest.Random(t)
 	dump := startDump(t)
-	dir, n, before := t.TempDir(), 0, ""
+	dir, n, before := dbtest.Dir(t), 0, ""
 	rounds := 12
 	if testing.Short() {
 		rounds = 4

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/partytest"
 )
 
 // Property: what any engine leaves, killed or not, is sound; damaged in any way
@@ -18,7 +19,7 @@ import (
 // that is everything. A killed engine can leave tables that no level has; without
 // the manifest they count, and bring back what was deleted.
 func TestRepair(t *testing.T) {
-	rnd := random(t)
+	rnd := partytest.Random(t)
 	dump := startDump(t)
 	ctx := context.Background()
 	flip := func(b []byte) []byte {

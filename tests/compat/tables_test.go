@@ -15,6 +15,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/opt"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 // Property: each engine reads the tables of the others, compressed and not,
@@ -26,7 +27,7 @@ func TestTables(t *testing.T) {
 		for _, compression := range []string{"snappy", noSnappy} {
 			for _, old := range []bool{false, true} {
 				t.Run(fmt.Sprint(engine, " ", compression, " old names ", old), func(t *testing.T) {
-					dir := t.TempDir()
+					dir := dbtest.Dir(t)
 					want := after(run(t, engine, dir, 0, 1500, compression, false))
 					n := 0
 					for _, name := range tables(t, dir) {
@@ -117,7 +118,7 @@ func compactAll(t *testing.T, dir string) {
 // Property: a table that goleveldb tells of twice in one manifest, as it does
 // of those that it makes of a log, is there once, and gone when it was deleted.
 func TestTableToldTwice(t *testing.T) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	open := func() *leveldb.DB {
 		db, err := leveldb.OpenFile(dir, &opt.Options{NoSync: true})
 		if err != nil {
@@ -164,7 +165,7 @@ const none = "(none)"
 // opened: what is left of it must not be taken for all there is.
 func TestMissingTable(t *testing.T) {
 	dump := startDump(t)
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	run(t, our, dir, 0, 1500, "snappy", false)
 	compactAll(t, dir)
 	for _, name := range tables(t, dir) {

@@ -5,6 +5,8 @@
 //   - points_test.go: the steps, read from the source, and what makes a process
 //     come to each.
 //   - run_test.go: a death at a step, and what must be true behind it.
+//   - dry_test.go: what a scenario comes to when nobody dies at a step: the long
+//     form chooses from it.
 //   - worker_test.go: the processes, and what they write.
 //   - crash_test.go: the tests.
 package crash
@@ -31,8 +33,7 @@ import (
 )
 
 var (
-	seedFlag  = flag.Uint64("seed", 0, "seed of the first round; 0: of the moment")
-	forFlag   = flag.Duration("for", 0, "for how long rounds of all failpoints, times and scenarios are run; 0: one round of each failpoint in one scenario")
+	forFlag   = flag.Duration("for", 0, "for how long rounds of all failpoints are run, in any scenario and at any time; 0: one round, of each in the scenario that is the surest way there")
 	pointFlag = flag.String("point", "", "the failpoints, with commas between, each with a number of times or without; empty: all")
 	wayFlag   = flag.String("way", "", "the scenario; empty: any")
 )
@@ -66,18 +67,6 @@ func build(program, pkg string) error {
 		return fmt.Errorf("build %s with failpoints: %w\n%s", pkg, err, out)
 	}
 	return nil
-}
-
-func seed(t *testing.T) uint64 {
-	s := *seedFlag
-	if s == 0 {
-		s, _ = strconv.ParseUint(os.Getenv("PARTY_SEED"), 10, 64)
-	}
-	if s == 0 {
-		s = uint64(time.Now().UnixNano()) % 1e12
-	}
-	t.Logf("seed %d", s)
-	return s
 }
 
 func needMemory(t *testing.T) {
@@ -137,7 +126,7 @@ func (d *dumper) compare(dir string, want map[string]string) error {
 // wrong. Then all die, and LevelDB, goleveldb and this package read the same.
 func TestEveryStep(t *testing.T) {
 	needMemory(t)
-	first, cpp := seed(t), startDumper(t)
+	first, cpp := partytest.Seed(t), startDumper(t)
 	names := points(t)
 	for name := range ways {
 		if !slices.ContainsFunc(names, func(n string) bool { return n == name || strings.HasPrefix(n, name+".") }) {
@@ -147,7 +136,13 @@ func TestEveryStep(t *testing.T) {
 	if *pointFlag != "" {
 		names = strings.Split(*pointFlag, ",")
 	}
-	var deaths, longest = 0, time.Duration(0)
+	var seen reach
+	if *forFlag > 0 {
+		if seen = watch(t); t.Failed() {
+			return
+		}
+	}
+	var deaths, missed, longest = 0, 0, time.Duration(0)
 	var mu sync.Mutex
 	deadline := time.Now().Add(*forFlag)
 	for n := first; n == first || time.Now().Before(deadline); n++ {
@@ -155,59 +150,70 @@ func TestEveryStep(t *testing.T) {
 			for _, name := range names {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					r, err := newRun(t, name, n, n > first)
+					r, err := newRun(t, name, n, seen)
 					if err != nil {
 						t.Fatal(err)
 					}
 					r.cpp = cpp
-					if err := r.do(); err != nil {
-						t.Errorf("%s, scenario %v: %v\nagain: go test -count=1 -run TestEveryStep ./tests/crash -seed %d -point %s -way %q",
+					err = r.do()
+					mu.Lock()
+					defer mu.Unlock()
+					if r.watched && errors.Is(err, errNotHit) && !errors.Is(err, errWrong) {
+						// That it came there when it was watched was luck.
+						missed++
+						t.Logf("%s, scenario %v: %v", r.point, r.scenario, err)
+						return
+					}
+					if err != nil {
+						t.Errorf("%s, scenario %v: %v\nagain: PARTY_SEED=%d go test -count=1 -run TestEveryStep ./tests/crash -point %s -way %q",
 							r.point, r.scenario, err, n, r.point, r.name)
 						return
 					}
-					mu.Lock()
-					defer mu.Unlock()
 					deaths, longest = deaths+1, max(longest, r.gap)
 					t.Logf("%s, scenario %v: the next write %v behind", r.point, r.scenario, r.gap.Round(100*time.Microsecond))
 				})
 			}
 		})
 		if *forFlag > 0 {
-			fmt.Printf("%s  seed %d: %d deaths, each at its step; the others went on within %v\n",
-				time.Now().Format(time.TimeOnly), n, deaths, longest.Round(time.Millisecond))
+			fmt.Printf("%s  seed %d: %d deaths, each at its step, and %d that did not come to theirs; the others went on within %v\n",
+				time.Now().Format(time.TimeOnly), n, deaths, missed, longest.Round(time.Millisecond))
 		}
 		if t.Failed() {
 			break
 		}
 	}
+	if missed > deaths/10 {
+		t.Errorf("%d processes did not come to their step, %d did", missed, deaths)
+	}
 	t.Logf("%d failpoints, %d deaths; the others went on within %v", len(names), deaths, longest.Round(time.Millisecond))
 }
 
 // newRun returns what happens at a failpoint for a seed: in the scenario that is
-// the surest way there, or in any.
-func newRun(t *testing.T, point string, seed uint64, any bool) (*run, error) {
+// the surest way there, or in any of those in which it was come to.
+func newRun(t *testing.T, point string, seed uint64, seen reach) (*run, error) {
 	name, times, given := strings.Cut(point, ":")
 	h := sha256.Sum256([]byte(name))
-	r := &run{t: t, point: name, rnd: rand.New(rand.NewPCG(seed, uint64(h[0])<<8|uint64(h[1]))), dir: filepath.Join(t.TempDir(), "db")}
-	can, ok := lookUp(ways, name)
-	if !ok {
+	r := &run{t: t, rnd: rand.New(rand.NewPCG(seed, uint64(h[0])<<8|uint64(h[1]))), dir: filepath.Join(t.TempDir(), "db")}
+	var ok bool
+	if r.scenario, ok = lookUp(ways, name); !ok {
 		return nil, fmt.Errorf("no scenario for the failpoint %s: add one", name)
-	}
-	r.scenario = can[0]
-	if any {
-		r.scenario = can[r.rnd.IntN(len(can))]
-	}
-	if *wayFlag != "" {
-		i := slices.IndexFunc(can, func(s scenario) bool { return s.name == *wayFlag })
-		if i < 0 {
-			return nil, fmt.Errorf("no scenario %q for %s: %v", *wayFlag, name, can)
-		}
-		r.scenario = can[i]
 	}
 	n, _ := lookUp(often, name)
 	n = 1 + r.rnd.IntN(max(n, 1))
+	if *wayFlag == "" {
+		if s, at, ok := seen.choose(name, rand.New(rand.NewPCG(seed, uint64(h[2])<<8|uint64(h[3])))); ok {
+			r.scenario, n, r.watched = s, at, true
+		}
+	} else {
+		if r.scenario, ok = find(*wayFlag); !ok {
+			return nil, fmt.Errorf("no scenario %q: %v", *wayFlag, scenarios)
+		}
+	}
 	if given {
-		n, _ = strconv.Atoi(times)
+		var err error
+		if n, err = strconv.Atoi(times); err != nil {
+			return nil, err
+		}
 	}
 	r.point = fmt.Sprintf("%s:%d", name, n)
 	return r, nil
@@ -217,12 +223,12 @@ func newRun(t *testing.T, point string, seed uint64, any bool) (*run, error) {
 // through what a dead writer left.
 func TestBroken(t *testing.T) {
 	needMemory(t)
-	first := seed(t)
+	first := partytest.Seed(t)
 	for n := first; n < first+10; n++ {
 		t.Logf("seed %d", n)
 		caught := false
 		t.Run(fmt.Sprintf("seed=%d", n), func(t *testing.T) {
-			r, err := newRun(t, "lsm.write.inserted", n, false)
+			r, err := newRun(t, "lsm.write.inserted", n, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -127,71 +127,74 @@ var (
 	leaveBig = scenario{name: "leave much", victim: job{Big: true}, end: true}
 )
 
-// ways says by which scenarios a process comes to the steps whose names begin
-// so; the longest beginning counts. The first one is always run.
-var ways = map[string][]scenario{
-	"coord.block":           {create, recover},
-	"coord.block.checked":   {join},
-	"coord.join":            {create, join, recover},
-	"coord.joined":          {create, recover},
-	"coord.lead":            {create, elect, forward},
-	"coord.leave":           {leave, resign},
-	"coord.lock":            {forward, cut},
-	"coord.publish":         {lead, join, create, elect, forward, recover},
-	"coord.repair":          {forward, cut},
-	"coord.resign":          {resign, leave},
-	"coord.slot":            {join, create, recover},
-	"coord.sync":            {lead, join},
-	"leader.intent":         {lead},
-	"leader.join":           {create, recover},
-	"leader.lead":           {elect, create, forward},
-	"leader.once":           {create, recover, elect},
-	"leader.resign":         {resign, resign2, leave},
-	"leader.write":          {lead, join},
-	"lsm.compact":           {lead, elect},
-	"lsm.create":            {create},
-	"lsm.current":           {create, lead, full},
-	"lsm.edit":              {lead, elect, elect2},
-	"lsm.flush":             {lead, recover, elect},
-	"lsm.insert":            {lead, join, recover, forward},
-	"lsm.lead":              {elect, create, forward},
-	"lsm.lead.truncated":    {elect2, create},
-	"lsm.lock":              {join, lead, forward},
-	"lsm.log.created":       {create, full, join},
-	"lsm.log.grown":         {recover, long, cut},
-	"lsm.log.ready":         {create, full, join},
-	"lsm.log.removed":       {lead},
-	"lsm.manifest":          {lead, create, full},
-	"lsm.manifest.rolled":   {lead},
-	"lsm.mem":               {lead, create, recover},
-	"lsm.recover.log":       {recover, full},
-	"lsm.recover.manifest":  {create, recover, full},
-	"lsm.recover.once":      {create, recover, full},
-	"lsm.recover.ready":     {create, recover, full},
-	"lsm.recover.published": {create, recover, full},
-	"lsm.recover.table":     {full},
-	"lsm.recover.truncated": {recover},
-	"lsm.repair.begun":      {forward, cut},
-	"lsm.repair.cut":        {cut},
-	"lsm.repair.inserted":   {forward},
-	"lsm.repair.published":  {forward},
-	"lsm.rotate":            {join, lead, recover},
-	"lsm.sweep":             {create, full, elect, elect3},
-	"lsm.sweep.manifest":    {full},
-	"lsm.sweep.mem":         {elect3},
-	"lsm.sync":              {lead, join},
-	"lsm.table":             {lead, full},
-	"lsm.table.removed":     {lead},
-	"lsm.tidy":              {leave},
-	"lsm.tidy.tables":       {leaveBig},
-	"lsm.tidy.appended":     {leaveBig},
-	"lsm.unlock":            {join, lead, forward},
-	"lsm.write":             {join, lead, recover},
-	"memtable":              {lead, join, forward},
+// scenarios are all of them.
+var scenarios = []scenario{create, lead, join, recover, full, elect, elect2, elect3, forward, cut, long, resign, resign2, leave, leaveBig}
+
+// ways has the scenario by which a process comes most surely to the steps whose
+// names begin so; the longest beginning counts.
+var ways = map[string]scenario{
+	"coord.block":           create,
+	"coord.block.checked":   join,
+	"coord.join":            create,
+	"coord.joined":          create,
+	"coord.lead":            create,
+	"coord.leave":           leave,
+	"coord.lock":            forward,
+	"coord.publish":         lead,
+	"coord.repair":          forward,
+	"coord.resign":          resign,
+	"coord.slot":            join,
+	"coord.sync":            lead,
+	"leader.intent":         lead,
+	"leader.join":           create,
+	"leader.lead":           elect,
+	"leader.once":           create,
+	"leader.resign":         resign,
+	"leader.write":          lead,
+	"lsm.compact":           lead,
+	"lsm.create":            create,
+	"lsm.current":           create,
+	"lsm.edit":              lead,
+	"lsm.flush":             lead,
+	"lsm.insert":            lead,
+	"lsm.lead":              elect,
+	"lsm.lead.truncated":    elect2,
+	"lsm.lock":              join,
+	"lsm.log.created":       create,
+	"lsm.log.grown":         recover,
+	"lsm.log.ready":         create,
+	"lsm.log.removed":       lead,
+	"lsm.manifest":          lead,
+	"lsm.manifest.rolled":   lead,
+	"lsm.mem":               lead,
+	"lsm.recover.log":       recover,
+	"lsm.recover.manifest":  create,
+	"lsm.recover.once":      create,
+	"lsm.recover.ready":     create,
+	"lsm.recover.published": create,
+	"lsm.recover.table":     full,
+	"lsm.recover.truncated": recover,
+	"lsm.repair.begun":      forward,
+	"lsm.repair.cut":        cut,
+	"lsm.repair.inserted":   forward,
+	"lsm.repair.published":  forward,
+	"lsm.rotate":            join,
+	"lsm.sweep":             create,
+	"lsm.sweep.manifest":    full,
+	"lsm.sweep.mem":         elect3,
+	"lsm.sync":              lead,
+	"lsm.table":             lead,
+	"lsm.table.removed":     lead,
+	"lsm.tidy":              leave,
+	"lsm.tidy.tables":       leaveBig,
+	"lsm.tidy.appended":     leaveBig,
+	"lsm.unlock":            join,
+	"lsm.write":             join,
+	"memtable":              lead,
 }
 
-// often says how often a process comes to the steps whose names begin so, in
-// every scenario: it dies at one of these times.
+// often says how often a process surely comes to the steps whose names begin so:
+// it dies at one of these times.
 var often = map[string]int{
 	"coord.publish": 3, "lsm.insert": 60, "lsm.write": 60, "lsm.lock": 3, "lsm.unlock": 3, "memtable": 120,
 	"lsm.table.entry": 20, "lsm.flush": 2, "lsm.rotate": 2,
@@ -212,3 +215,12 @@ func lookUp[V any](m map[string]V, name string) (v V, ok bool) {
 }
 
 func (s scenario) String() string { return fmt.Sprintf("%q", s.name) }
+
+// find returns the scenario of that name.
+func find(name string) (s scenario, ok bool) {
+	i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
+	if i < 0 {
+		return s, false
+	}
+	return scenarios[i], true
+}

@@ -21,6 +21,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/partytest"
 )
 
@@ -32,18 +33,27 @@ const (
 	goOn = 20
 )
 
-var errStuck = errors.New("stuck")
+var (
+	errStuck = errors.New("stuck")
+	errEnded = errors.New("ended")
+	// errNotHit: the process did not come to its failpoint.
+	errNotHit = errors.New("it did not come to the failpoint")
+)
 
 // run is one death.
 type run struct {
 	t     *testing.T
 	point string // name:n
 	scenario
-	env  []string // of all processes
-	rnd  *rand.Rand
-	dir  string
-	cpp  *dumper // nil: not there
-	made int     // workers
+	watched bool     // the scenario and the number are from when it was watched
+	env     []string // of all processes
+	rnd     *rand.Rand
+	dir     string
+	cpp     *dumper // nil: not there
+	made    int     // workers
+
+	early  []*child // the workers of first
+	living []*child // all but the victim, as far as they live
 
 	mu     sync.Mutex
 	acked  map[string]int
@@ -58,7 +68,9 @@ type child struct {
 	job
 	ready, leads chan struct{} // closed when it is, and does
 	viewed       chan struct{}
-	over         chan struct{} // closed when its reports have ended
+	counted      chan struct{}
+	count        map[string]int // of failpoints, guarded by run.mu
+	over         chan struct{}  // closed when its reports have ended
 }
 
 func (r *run) start(j job, failpoint string) *child {
@@ -76,6 +88,7 @@ func (r *run) start(j job, failpoint string) *child {
 	c := &child{
 		Process: partytest.StartProgram(r.t, program, env, "work", string(arg)), job: j,
 		ready: make(chan struct{}), leads: make(chan struct{}), viewed: make(chan struct{}, 8), over: make(chan struct{}),
+		counted: make(chan struct{}, 8),
 	}
 	go func() {
 		defer close(c.over)
@@ -102,6 +115,9 @@ func (r *run) start(j job, failpoint string) *child {
 				}
 			case "viewed":
 				c.viewed <- struct{}{}
+			case "hits":
+				c.count = m.Hits
+				c.counted <- struct{}{}
 			case "error":
 				r.wrongs = append(r.wrongs, m.Text)
 			}
@@ -143,10 +159,10 @@ func (c *child) die() error {
 	select {
 	case <-c.over:
 	case <-time.After(patience):
-		return errors.New("it did not come to the failpoint")
+		return errNotHit
 	}
 	if !c.killed() {
-		return fmt.Errorf("it ended, and did not come to the failpoint: %v", c.Wait())
+		return fmt.Errorf("%w, and ended: %v", errNotHit, c.Wait())
 	}
 	return nil
 }
@@ -163,7 +179,7 @@ func (r *run) batches(c *child, n int) error {
 	for deadline := time.Now().Add(patience); r.acks(c.Name) < end; time.Sleep(time.Millisecond) {
 		select {
 		case <-c.over:
-			return fmt.Errorf("%s ended: %v", c.Name, c.Wait())
+			return fmt.Errorf("%s %w: %v", c.Name, errEnded, c.Wait())
 		default:
 		}
 		if time.Now().After(deadline) {
@@ -204,72 +220,111 @@ func (r *run) prepare() error {
 	return nil
 }
 
-// do carries it out. An error that wraps errWrong is a broken promise.
-func (r *run) do() (err error) {
+// stage has all come in, and the victim, as what it is told to die at or not. It
+// returns it when it is on its way to its step.
+func (r *run) stage(failpoint string) (v *child, err error) {
 	r.acked, r.seen = make(map[string]int), make(map[string]int)
-	var living []*child
-	defer func() {
-		for _, c := range living {
-			if errors.Is(err, errStuck) {
-				_ = c.Signal(syscall.SIGQUIT) // it prints what its goroutines do
-				<-c.over
-			}
-			c.Kill()
-		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for _, w := range r.wrongs[:min(len(r.wrongs), 3)] {
-			err = errors.Join(err, fmt.Errorf("%w: %s", errWrong, w))
-		}
-	}()
 	if err := r.prepare(); err != nil {
-		return fmt.Errorf("prepare: %w", err)
+		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	var early []*child
 	for i, j := range r.first {
-		failpoint := ""
-		if i == 0 {
-			failpoint = r.dies
+		dies := ""
+		if i == 0 && r.dies != "" {
+			dies, j.Idle = r.dies, true // until the victim is in, or the others would be first
 		}
-		c := r.start(j, failpoint)
-		early, living = append(early, c), append(living, c)
+		c := r.start(j, dies)
+		r.early, r.living = append(r.early, c), append(r.living, c)
 		what := c.ready
 		if i == 0 {
 			what = c.leads // at once, since nobody else does
 		}
 		if err := c.until(what); err != nil && (i > 0 || r.dies == "" || !c.killed()) {
-			return err
+			return nil, err
 		}
 	}
 	if r.kill {
-		if err := r.batches(early[0], 60); err != nil {
-			return err
+		if err := r.batches(r.early[0], 60); err != nil {
+			return nil, err
 		}
 	}
-	v := r.start(r.victim, r.point)
+	v = r.start(r.victim, failpoint)
 	select {
 	case <-v.ready:
 		for _, j := range r.later {
-			c := r.start(j, "")
-			living = append(living, c)
-		}
-		if r.kill {
-			early[0].KillKeep()
-		}
-		if r.end {
-			if err := r.batches(v, 300+r.rnd.IntN(50)); err != nil {
-				return fmt.Errorf("victim: %w", err)
-			}
-			for _, c := range living {
-				if err := c.until(c.ready); err != nil {
-					return err
-				}
-			}
-			v.Order(orderClose)
+			r.living = append(r.living, r.start(j, ""))
 		}
 	case <-v.over:
 	case <-time.After(patience):
-		return errors.New("the victim does not get in")
+		return nil, errors.New("the victim does not get in")
+	}
+	if r.kill {
+		r.early[0].KillKeep()
+	}
+	if r.dies != "" {
+		_ = r.early[0].TryOrder(orderGo) // it may have come to its failpoint without
+	}
+	if r.end {
+		if err := r.order(v); err != nil && !(errors.Is(err, errEnded) && v.killed()) {
+			return nil, fmt.Errorf("victim: %w", err)
+		}
+	}
+	return v, nil
+}
+
+// order has the victim work for a while, and then end.
+func (r *run) order(v *child) error {
+	if err := r.batches(v, 300+r.rnd.IntN(50)); err != nil {
+		return err
+	}
+	for _, c := range r.living {
+		if err := c.until(c.ready); err != nil {
+			return err
+		}
+	}
+	if err := v.TryOrder(orderClose); err != nil { // nobody reads it
+		<-v.over
+		return fmt.Errorf("%w: %w", errEnded, err)
+	}
+	return nil
+}
+
+// dead waits until the one of first is dead that is to die.
+func (r *run) dead() error {
+	if r.dies != "" {
+		if err := r.early[0].die(); err != nil {
+			return err
+		}
+	}
+	if r.kill || r.dies != "" {
+		<-r.early[0].over
+		r.living = slices.DeleteFunc(r.living, func(c *child) bool { return c == r.early[0] })
+	}
+	return nil
+}
+
+// strike ends those that live.
+func (r *run) strike(err error) error {
+	for _, c := range r.living {
+		if errors.Is(err, errStuck) {
+			_ = c.Signal(syscall.SIGQUIT) // it prints what its goroutines do
+			<-c.over
+		}
+		c.Kill()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.wrongs[:min(len(r.wrongs), 3)] {
+		err = errors.Join(err, fmt.Errorf("%w: %s", errWrong, w))
+	}
+	return err
+}
+
+// do carries it out. An error that wraps errWrong is a broken promise.
+func (r *run) do() (err error) {
+	defer func() { err = r.strike(err) }()
+	v, err := r.stage(r.point)
+	if err != nil {
+		return err
 	}
 	if err := v.die(); err != nil {
 		v.Kill()
@@ -278,19 +333,13 @@ func (r *run) do() (err error) {
 	died := time.Now()
 
 	// Another one goes on at once.
-	if r.kill || r.dies != "" {
-		if r.dies != "" {
-			if err := early[0].die(); err != nil {
-				return err
-			}
-		}
-		<-early[0].over
-		living = slices.DeleteFunc(living, func(c *child) bool { return c == early[0] })
+	if err := r.dead(); err != nil {
+		return err
 	}
-	if len(living) == 0 {
-		living = append(living, r.start(member, ""), r.start(member, ""))
+	if len(r.living) == 0 {
+		r.living = append(r.living, r.start(member, ""), r.start(member, ""))
 	}
-	for _, c := range living {
+	for _, c := range r.living {
 		if err := c.until(c.ready); err != nil {
 			return fmt.Errorf("%w: behind the death: %w", errWrong, err)
 		}
@@ -298,22 +347,22 @@ func (r *run) do() (err error) {
 			c.Order(orderGo)
 		}
 	}
-	if err := r.batches(living[0], 1); err != nil {
+	if err := r.batches(r.living[0], 1); err != nil {
 		return fmt.Errorf("behind the death: %w", err)
 	}
 	r.gap = time.Since(died)
-	for _, c := range living {
+	for _, c := range r.living {
 		if err := r.batches(c, goOn); err != nil {
 			return fmt.Errorf("behind the death: %w", err)
 		}
 	}
-	living[0].Order(orderView)
-	if err := living[0].until(living[0].viewed); err != nil {
+	r.living[0].Order(orderView)
+	if err := r.living[0].until(r.living[0].viewed); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	for name, n := range r.acked {
-		if r.seen[name] < n && !slices.ContainsFunc(living, func(c *child) bool { return c.Name == name }) {
+		if r.seen[name] < n && !slices.ContainsFunc(r.living, func(c *child) bool { return c.Name == name }) {
 			err = errors.Join(err, fmt.Errorf("%w: of %s %d batches were acknowledged, %d are there", errWrong, name, n, r.seen[name]))
 		}
 	}
@@ -322,7 +371,7 @@ func (r *run) do() (err error) {
 		return err
 	}
 	if r.rnd.IntN(4) == 0 {
-		alone := slices.ContainsFunc(living, func(c *child) bool { return c.Sockets })
+		alone := slices.ContainsFunc(r.living, func(c *child) bool { return c.Sockets })
 		if err := check(r.dir); err != nil && !(alone && errors.Is(err, party.ErrLocked)) {
 			return fmt.Errorf("live: %w", err)
 		}
@@ -330,22 +379,18 @@ func (r *run) do() (err error) {
 
 	// All die.
 	time.Sleep(time.Duration(r.rnd.IntN(20000)) * time.Microsecond)
-	r.rnd.Shuffle(len(living), func(i, j int) { living[i], living[j] = living[j], living[i] })
-	for _, c := range living {
+	r.rnd.Shuffle(len(r.living), func(i, j int) { r.living[i], r.living[j] = r.living[j], r.living[i] })
+	for _, c := range r.living {
 		c.KillKeep()
 	}
-	for _, c := range living {
+	for _, c := range r.living {
 		<-c.over
 	}
 	return r.offline()
 }
 
 func check(dir string) error {
-	rep, err := party.Check(context.Background(), dir)
-	if err == nil {
-		err = rep.Err()
-	}
-	if err != nil {
+	if err := dbtest.Sound(dir); err != nil {
 		return fmt.Errorf("%w: check: %w", errWrong, err)
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/failpoint"
 	"github.com/levelparty/party/internal/partytest"
 )
 
@@ -36,11 +37,13 @@ type job struct {
 	Long    bool // a batch at the beginning that is longer than a log grows at once
 }
 
-// A report of a worker. Kind is "ready", "leads", "ack", "view" or "error".
+// A report of a worker. Kind is "ready", "leads", "ack", "view", "viewed", "hits"
+// or "error".
 type report struct {
 	Kind string
 	N    int            `json:",omitempty"` // of the batch
 	At   map[string]int `json:",omitempty"` // batches by name
+	Hits map[string]int `json:",omitempty"` // of failpoints
 	Text string         `json:",omitempty"`
 }
 
@@ -48,6 +51,7 @@ type report struct {
 const (
 	orderGo    = "go"    // write
 	orderView  = "view"  // report what is there
+	orderHits  = "hits"  // report how often it came to each step
 	orderClose = "close" // end in order
 )
 
@@ -239,6 +243,8 @@ func work(p *partytest.Self) error {
 		case orderView:
 			look()
 			p.Report(report{Kind: "viewed"})
+		case orderHits:
+			p.Report(report{Kind: "hits", Hits: failpoint.Hits()})
 		}
 		if order == orderClose {
 			break
@@ -246,5 +252,7 @@ func work(p *partytest.Self) error {
 	}
 	cancel()
 	wg.Wait()
-	return db.Close()
+	err = db.Close()
+	p.Report(report{Kind: "hits", Hits: failpoint.Hits()})
+	return err
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 // small mounts a file system of a few megabytes.
@@ -44,7 +45,7 @@ func TestFullDisk(t *testing.T) {
 // testFullDisk opens two handles, which use sockets or not.
 func testFullDisk(t *testing.T, sockets ...bool) {
 	root := small(t, "24m")
-	dir := filepath.Join(root, "db")
+	dir := dbtest.Checked(t, filepath.Join(root, "db"))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	ballast := filepath.Join(root, "ballast")
@@ -112,7 +113,7 @@ func testFullDisk(t *testing.T, sockets ...bool) {
 // there is space.
 func TestFullDiskMembers(t *testing.T) {
 	root := small(t, "32m")
-	dir, ballast := filepath.Join(root, "db"), filepath.Join(root, "ballast")
+	dir, ballast := dbtest.Checked(t, filepath.Join(root, "db")), filepath.Join(root, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 10<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/wire"
 	"github.com/levelparty/party/internal/wire/wiretest"
 )
@@ -21,7 +22,7 @@ func TestGuestOfNode(t *testing.T) {
 	for _, p := range []wire.Proto{wire.Many, wire.Multi} {
 		t.Run(p.String(), func(t *testing.T) {
 			wiretest.Guest(t, p, func(t *testing.T) net.Conn {
-				dir := t.TempDir()
+				dir := dbtest.Dir(t)
 				host.ask(t, "open", dir)
 				conn, err := net.Dial("unix", filepath.Join(dir, p.String()+".sock"))
 				if err != nil {

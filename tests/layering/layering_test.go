@@ -39,9 +39,10 @@ var layers = map[string][]string{
 
 	// For tests alone: nothing above may import these.
 	"internal/partytest":     nil,
+	"internal/dbtest":        {""},
 	"internal/wire/memstore": {"internal/store", "internal/format"},
 	"internal/wire/wiretest": {"internal/store", "internal/format", "internal/wire"},
-	"tests/linear":           {"", "internal/partytest"},
+	"tests/linear":           {"", "internal/partytest", "internal/dbtest"},
 }
 
 // outside says who may import what is not ours, by the beginning of its path.

@@ -19,6 +19,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/partytest"
 )
 
@@ -284,6 +285,9 @@ func (c *campaign) round(n int, r Round) ([]Op, State) {
 			c.t.Fatal(err)
 		}
 		histories = append(histories, ops)
+	}
+	if err := dbtest.Sound(c.dir); err != nil {
+		c.t.Errorf("way %s, seed %d, round %d, with all gone: %v", c.Way.Name, c.plan.Seed, n, err)
 	}
 	last := c.readAll()
 	return Merge(append(histories, []Op{last})...), last.seen()

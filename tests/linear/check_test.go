@@ -14,6 +14,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/tests/linear"
 )
 
@@ -162,7 +163,7 @@ func made(seed uint64, clients, each, keys int, fault string) []linear.Op {
 // Property: what a right database answers is accepted, however many ask at once;
 // what a wrong one answers is not.
 func TestCheckMade(t *testing.T) {
-	first := seed(t)
+	first := partytest.Seed(t)
 	for i := range uint64(40) {
 		history := made(first+i, 12, 200, 4, "")
 		if v := linear.Check(linear.State{}, history, 20*time.Second); v.Result != porcupine.Ok {

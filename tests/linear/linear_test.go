@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +19,6 @@ import (
 )
 
 var (
-	seedFlag  = flag.Uint64("seed", 0, "seed of the first campaign; 0: of the moment")
 	forFlag   = flag.Duration("for", 0, "how long TestLinear runs; 0: 20 seconds, 6 with -short")
 	timesFlag = flag.Int("times", 0, "how many campaigns TestLinear runs at most in each way; 0: as many as there is time for")
 	waysFlag  = flag.String("ways", "", "the ways to hold the database, with commas between; empty: all")
@@ -33,20 +31,6 @@ func TestMain(m *testing.M) {
 	partytest.Main(map[string]partytest.Helper{linear.Helper: linear.Worker})
 	flag.Parse()
 	os.Exit(m.Run())
-}
-
-// seed returns the seed to begin with. PARTY_SEED in the environment does what
-// -seed does.
-func seed(t *testing.T) uint64 {
-	s := *seedFlag
-	if s == 0 {
-		s, _ = strconv.ParseUint(os.Getenv("PARTY_SEED"), 10, 64)
-	}
-	if s == 0 {
-		s = uint64(time.Now().UnixNano()) % 1e12
-	}
-	t.Logf("seed %d", s)
-	return s
 }
 
 func ways(t *testing.T) []linear.Way {
@@ -77,7 +61,7 @@ func TestLinear(t *testing.T) {
 			length = time.Hour
 		}
 	}
-	first, ways := seed(t), ways(t)
+	first, ways := partytest.Seed(t), ways(t)
 	tallies := make([]linear.Tally, len(ways))
 	deadline := time.Now().Add(length)
 	minute := time.Now().Add(time.Minute)
@@ -132,7 +116,7 @@ func campaign(t *testing.T, way linear.Way, seed uint64, tally *linear.Tally) {
 			t.Errorf("NOT LINEARIZABLE: %s\nwritten to %s", failure.Text, failure.Dir)
 		}
 		if t.Failed() {
-			t.Logf("the same plan again: go test -count=1 -run TestLinear ./tests/linear -ways %q -seed %d -times 20", way.Name, seed)
+			t.Logf("the same plan again: PARTY_SEED=%d go test -count=1 -run TestLinear ./tests/linear -ways %q -times 20", seed, way.Name)
 		}
 	})
 }
@@ -141,7 +125,7 @@ func campaign(t *testing.T, way linear.Way, seed uint64, tally *linear.Tally) {
 func TestLies(t *testing.T) {
 	for _, lie := range linear.Lies {
 		t.Run(lie, func(t *testing.T) {
-			first := seed(t)
+			first := partytest.Seed(t)
 			for n := range uint64(5) {
 				caught := false
 				t.Run(fmt.Sprintf("seed=%d", first+n), func(t *testing.T) {
@@ -178,7 +162,7 @@ func TestBreakages(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Setenv("PARTY_BREAK", b.name)
 			way, _ := linear.FindWay(b.way)
-			first, deadline := seed(t), time.Now().Add(2*time.Minute)
+			first, deadline := partytest.Seed(t), time.Now().Add(2*time.Minute)
 			for n := uint64(0); time.Now().Before(deadline); n++ {
 				caught := false
 				t.Run(fmt.Sprintf("seed=%d", first+n), func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/vfs"
 )
@@ -73,7 +74,7 @@ func TestLeaderKeepsOthersOut(t *testing.T) {
 
 // Property: strangers stay out until the last of the members has gone.
 func TestMembersKeepOthersOut(t *testing.T) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	if ok, why := vfs.SharedMemoryWorks(dir); !ok {
 		t.Skip(why)
 	}
@@ -101,7 +102,7 @@ func TestMembersKeepOthersOut(t *testing.T) {
 }
 
 func testLeaderKeepsOthersOut(t *testing.T, kind string) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := partytest.Start(t, "party", dir, kind)
 	if r := first(leader); r.Kind != "ready" {
 		t.Fatal(r)
@@ -130,7 +131,7 @@ func TestStrangersKeepUsOut(t *testing.T) {
 		"classic":   func(dir string) *partytest.Process { return partytest.Node(t, "peer.js", "classic", dir) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := dbtest.Dir(t)
 			stranger := start(dir)
 			if r := first(stranger); r.Kind != "ready" {
 				t.Fatal(r)
@@ -182,7 +183,7 @@ func TestStrangerBetweenLeaders(t *testing.T) {
 }
 
 func testStrangerBetweenLeaders(t *testing.T, kind string) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	ctx := context.Background()
 	leader := partytest.Start(t, "party", dir, kind)
 	first(leader)
@@ -232,7 +233,7 @@ func testStrangerBetweenLeaders(t *testing.T, kind string) {
 }
 
 func TestMistakes(t *testing.T) {
-	ctx, dir := context.Background(), t.TempDir()
+	ctx, dir := context.Background(), dbtest.Dir(t)
 	file := dir + "/file"
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)

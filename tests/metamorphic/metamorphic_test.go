@@ -8,17 +8,15 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/partytest"
 )
 
 var (
-	seedFlag   = flag.Uint64("seed", 0, "seed of the first list; 0: of the moment")
 	forFlag    = flag.Duration("for", 0, "how long TestMetamorphic runs; 0: 10 seconds, 4 with -short")
 	timesFlag  = flag.Int("times", 0, "how many lists TestMetamorphic runs at most; 0: as many as there is time for")
 	opsFlag    = flag.Int("ops", 300, "operations of a list")
@@ -59,18 +57,6 @@ func bare() party.Options {
 	return party.Options{WriteBuffer: 32 << 10, Compression: party.NoCompression, BloomBits: -1, Cache: -1}
 }
 
-func seed(t *testing.T) uint64 {
-	s := *seedFlag
-	if s == 0 {
-		s, _ = strconv.ParseUint(os.Getenv("PARTY_SEED"), 10, 64)
-	}
-	if s == 0 {
-		s = uint64(time.Now().UnixNano()) % 1e12
-	}
-	t.Logf("seed %d", s)
-	return s
-}
-
 func listOf(seed uint64) []op {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0x0b5))}
 	return g.list(*opsFlag)
@@ -87,7 +73,7 @@ func TestMetamorphic(t *testing.T) {
 			length = time.Hour
 		}
 	}
-	first, lists, ops := seed(t), 0, 0
+	first, lists, ops := partytest.Seed(t), 0, 0
 	deadline, minute := time.Now().Add(length), time.Now().Add(time.Minute)
 	for n := 0; n == 0 || time.Now().Before(deadline) && (*timesFlag == 0 || n < *timesFlag); n++ {
 		list := listOf(first + uint64(n))
@@ -128,7 +114,7 @@ func report(t *testing.T, c config, seed uint64, list []op, m *mismatch) {
 		t.Logf("did not fail again")
 	}
 	t.Errorf("configuration %q, seed %d:\n%s", c.name, seed, program(c, small, m2))
-	t.Logf("the same list again: go test -count=1 -run TestMetamorphic ./tests/metamorphic -configs %q -seed %d -times 1 -ops %d", c.name, seed, *opsFlag)
+	t.Logf("the same list again: PARTY_SEED=%d go test -count=1 -run TestMetamorphic ./tests/metamorphic -configs %q -times 1 -ops %d", seed, c.name, *opsFlag)
 }
 
 // smallest shrinks a list, and returns how it fails.
@@ -190,7 +176,7 @@ func optionsOf(o party.Options) string {
 // it and a look.
 func TestBrokenIsFound(t *testing.T) {
 	c := config{name: "broken", handles: 1, broken: true}
-	for s := seed(t); ; s++ {
+	for s := partytest.Seed(t); ; s++ {
 		list := listOf(s)
 		if play(t, c, list) == nil {
 			continue

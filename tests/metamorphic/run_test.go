@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 )
 
 // opTime is how long an operation may take.
@@ -313,8 +314,12 @@ func play(t testing.TB, c config, ops []op) (m *mismatch) {
 	t.Helper()
 	d, err := openDatabase(t.TempDir(), c)
 	defer func() {
-		if err := d.close(); err != nil && m == nil {
-			m = &mismatch{len(ops), "close: " + err.Error(), ok}
+		err := d.close()
+		if err == nil {
+			err = dbtest.Sound(d.dir)
+		}
+		if err != nil && m == nil {
+			m = &mismatch{len(ops), "close and check: " + err.Error(), ok}
 		}
 	}()
 	if err != nil {

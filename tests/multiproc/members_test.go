@@ -14,6 +14,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/partytest"
 )
 
@@ -24,7 +25,7 @@ func init() { helpers["batches"] = batches }
 // compacted.
 func TestSnapshotOutlivesLeaders(t *testing.T) {
 	needMemory(t)
-	ctx, dir := context.Background(), t.TempDir()
+	ctx, dir := context.Background(), dbtest.Dir(t)
 	leader := start(t, dir, goes, party.Leader)
 	db, err := party.Open(ctx, dir, &party.Options{Lead: party.LeadNever})
 	must(t, err)
@@ -115,7 +116,7 @@ const batchKeys = 20
 // write on within a moment.
 func TestKilledWriters(t *testing.T) {
 	needMemory(t)
-	ctx, dir := context.Background(), t.TempDir()
+	ctx, dir := context.Background(), dbtest.Dir(t)
 	db := openAs(t, dir, goes, party.Leader)
 	kills := 60
 	if testing.Short() {
@@ -173,7 +174,7 @@ func TestAllKilled(t *testing.T) {
 	}
 	for round := range rounds {
 		t.Run(strconv.Itoa(round), func(t *testing.T) {
-			dir := t.TempDir()
+			dir := dbtest.Dir(t)
 			f := gather(t, dir, []string{goes, goes, goes, goes})
 			f.work(500 + 1000*round)
 			alive := f.alive
@@ -243,7 +244,7 @@ func entries(t *testing.T, p *partytest.Process) map[string]string {
 // copyDir returns a copy of a directory of plain files.
 func copyDir(t *testing.T, dir string) string {
 	t.Helper()
-	to := t.TempDir()
+	to := dbtest.Dir(t)
 	files, err := os.ReadDir(dir)
 	must(t, err)
 	for _, e := range files {
@@ -269,7 +270,7 @@ func TestNodeLeaderGoes(t *testing.T) {
 	for _, kind := range []string{"rave", "party"} {
 		for _, how := range []string{"killed", "closed"} {
 			t.Run(kind+" "+how, func(t *testing.T) {
-				ctx, dir := context.Background(), t.TempDir()
+				ctx, dir := context.Background(), dbtest.Dir(t)
 				node := partytest.Node(t, "peer.js", kind, dir)
 				var r report
 				for r.Kind != "ready" {

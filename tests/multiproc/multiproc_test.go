@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/vfs"
 )
@@ -115,7 +115,7 @@ func testOpenAtOnce(t *testing.T, kinds []string) {
 	if testing.Short() {
 		n = 10
 	}
-	dir := t.TempDir() + "/made/by/the/first"
+	dir := dbtest.Checked(t, t.TempDir()+"/made/by/the/first")
 	procs := make([]*partytest.Process, n)
 	for i := range procs {
 		procs[i] = partytest.Start(t, "open", dir, kinds[i%len(kinds)])
@@ -325,13 +325,8 @@ func kill(t *testing.T, kinds ...string) {
 	if testing.Short() {
 		kills = 5
 	}
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("PARTY_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("PARTY_SEED=%d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
-	dir := t.TempDir()
+	rnd := partytest.Random(t)
+	dir := dbtest.Dir(t)
 	f := gather(t, dir, kinds)
 	var gaps []time.Duration
 	for range kills {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/levelparty/party"
+	"github.com/levelparty/party/internal/dbtest"
 	"github.com/levelparty/party/internal/partytest"
 )
 
@@ -31,7 +32,7 @@ func TestStoppedLeader(t *testing.T) {
 }
 
 func testStoppedLeader(t *testing.T, kind string) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := start(t, dir, kind, party.Leader)
 	db := openAs(t, dir, sockets, party.Guest)
 	must(t, leader.Signal(syscall.SIGSTOP))
@@ -68,7 +69,7 @@ func testStoppedLeader(t *testing.T, kind string) {
 // when the leader does.
 func TestMembersBesideStoppedLeader(t *testing.T) {
 	needMemory(t)
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	leader := start(t, dir, goes, party.Leader)
 	db := openAs(t, dir, goes, party.Member)
 	must(t, leader.Signal(syscall.SIGSTOP))
@@ -141,7 +142,7 @@ func TestStoppedGuest(t *testing.T) {
 }
 
 func testStoppedGuest(t *testing.T, kind string) {
-	dir := t.TempDir()
+	dir := dbtest.Dir(t)
 	db := openAs(t, dir, kind, party.Leader)
 	ctx := context.Background()
 	must(t, db.Put(ctx, []byte("large"), bytes.Repeat([]byte("v"), 4<<20)))

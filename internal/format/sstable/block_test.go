@@ -8,6 +8,7 @@ import (
 
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/sstable"
+	"github.com/levelparty/party/internal/partytest"
 )
 
 func block(interval int, entries []entry) []byte {
@@ -21,9 +22,7 @@ func block(interval int, entries []entry) []byte {
 
 // lookup finds in a block what a search by whole keys finds.
 func TestLookup(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
+	rng := partytest.Random(t)
 	for range 300 {
 		entries := someEntries(rng, 1+rng.IntN(60))
 		b := block(1+rng.IntN(20), entries)

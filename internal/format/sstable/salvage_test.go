@@ -3,13 +3,12 @@ package sstable_test
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/sstable"
+	"github.com/levelparty/party/internal/partytest"
 )
 
 // salvage returns what Salvage finds, a line for each entry, and what is lost.
@@ -38,9 +37,7 @@ func salvage(t testing.TB, table []byte) (entries []string, lost []sstable.Lost)
 // Property: of a table that was cut off, or in which one byte is another, all
 // blocks are found but the one that is hit, the index or not.
 func TestSalvage(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Log("seed", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
+	rnd := partytest.Random(t)
 	for range 200 {
 		var b bytes.Buffer
 		w := sstable.NewWriter(&b, sstable.WriterOptions{

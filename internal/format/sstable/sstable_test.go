@@ -11,6 +11,7 @@ import (
 
 	"github.com/levelparty/party/internal/format"
 	"github.com/levelparty/party/internal/format/sstable"
+	"github.com/levelparty/party/internal/partytest"
 	"github.com/levelparty/party/internal/store"
 )
 
@@ -219,9 +220,7 @@ func checkTable(t *testing.T, r *sstable.Reader, it *sstable.Iter, entries []ent
 }
 
 func TestRoundTrip(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
+	rng := partytest.Random(t)
 	var reused sstable.Iter
 	for round := range 60 {
 		o := sstable.WriterOptions{

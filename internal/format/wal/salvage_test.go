@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/levelparty/party/internal/format/wal"
+	"github.com/levelparty/party/internal/partytest"
 )
 
 // salvage returns the records that Salvage finds, and the bytes it calls lost.
@@ -39,9 +38,7 @@ func salvage(t testing.TB, log []byte) (records [][]byte, lost int64) {
 // Property: of a log in which one byte is another, all records are found but the
 // one that has it.
 func TestSalvage(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Log("seed", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
+	rnd := partytest.Random(t)
 	for range 300 {
 		var log []byte
 		var records [][]byte

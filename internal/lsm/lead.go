@@ -86,6 +86,12 @@ func (db *DB) cutManifest() error {
 		return err
 	}
 	defer db.unlock()
+	return db.settleManifest()
+}
+
+// settleManifest makes the manifest tell of the published version, and CURRENT of
+// that manifest. REQUIRES: nobody publishes another.
+func (db *DB) settleManifest() error {
 	st := db.ctl.State()
 	path := db.path(format.ManifestName(st.Manifest))
 	info, err := db.fs.Stat(path)

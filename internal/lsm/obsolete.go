@@ -120,10 +120,21 @@ func (db *DB) removeUnused() error {
 	if err != nil {
 		return err
 	}
+	var unused []format.FileNum
 	for _, e := range entries {
 		if kind, num, ok := format.ParseFileName(e.Name()); ok && kind == format.FileTable && !live[num] {
-			db.removeTable(num)
+			unused = append(unused, num)
 		}
+	}
+	if len(unused) == 0 {
+		return nil
+	}
+	// The files may tell of a version that was not published, and has them.
+	if err := db.settleManifest(); err != nil {
+		return err
+	}
+	for _, num := range unused {
+		db.removeTable(num)
 	}
 	return nil
 }

@@ -94,13 +94,8 @@ func (r *run) sleep(d time.Duration) {
 // event has something happen to a process.
 func (r *run) event(c *crowd, nodes bool) {
 	alive := slices.DeleteFunc(c.living(), func(p *child) bool { return p.slot == oldMember || p.slot == oldGuest })
-	if !slices.ContainsFunc(alive, func(p *child) bool { return p.way.takesLead() }) {
-		// Beside a member that never leads nobody else can, but a member.
-		c.start(r.pickWay(false, way.takesLead))
-		return
-	}
-	if len(alive) < 2 {
-		c.start(r.pickWay(nodes, nil))
+	if !c.hasHeir() || len(alive) < 2 {
+		r.join(c, nodes)
 		return
 	}
 	p := alive[r.rnd.IntN(len(alive))]
@@ -140,10 +135,25 @@ func (r *run) event(c *crowd, nodes bool) {
 		r.count(func(t *tally) { t.ends++ })
 		c.end(p, orderClose)
 	default:
-		c.start(r.pickWay(nodes, nil))
+		r.join(c, nodes)
 		return
 	}
-	if r.rnd.IntN(4) > 0 {
-		c.start(r.pickWay(nodes, nil))
+	if r.rnd.IntN(4) > 0 || !c.hasHeir() {
+		r.join(c, nodes)
 	}
+}
+
+// join starts a process.
+func (r *run) join(c *crowd, nodes bool) {
+	if !c.hasHeir() {
+		// Beside a member that never leads nobody else can, but a member.
+		c.start(r.pickWay(false, way.takesLead))
+		return
+	}
+	c.start(r.pickWay(nodes, nil))
+}
+
+// hasHeir reports whether some process can lead while there are members.
+func (c *crowd) hasHeir() bool {
+	return slices.ContainsFunc(c.living(), func(p *child) bool { return p.way.takesLead() })
 }

@@ -26,8 +26,8 @@ const (
 	firstPause = 100 * time.Microsecond
 	longPause  = 5 * time.Millisecond   // while somebody may be just starting
 	idlePause  = 100 * time.Millisecond // when nothing has happened for long
-	// dyingPause is longer than the system takes to close a killed process's
-	// sockets.
+	// dyingPause is longer than a system that does not tell who is dying takes to
+	// close a killed process's sockets.
 	dyingPause = 2 * time.Millisecond
 	// headStart is what LeadLast leaves to the others when a leader is lost,
 	// and what everybody leaves to whom a leader hands over.
@@ -215,12 +215,19 @@ func (db *DB) connect(ctx context.Context) (*seat, error) {
 			} else if vfs.SocketNamed(db.dir, wire.Party.String()) {
 				// Left by a Go leader, maybe one that is just being killed: the
 				// system closes its sockets one after the other.
-				conn.Close()
-				if sleep(ctx, dyingPause) != nil {
+				exiting, known := vfs.Exiting(peer.PID)
+				if exiting {
+					conn.Close()
 					return nil, nil
 				}
-				if conn, peer, err = vfs.Dial(db.dir, p.String()); err != nil {
-					continue
+				if !known {
+					conn.Close()
+					if sleep(ctx, dyingPause) != nil {
+						return nil, nil
+					}
+					if conn, peer, err = vfs.Dial(db.dir, p.String()); err != nil {
+						continue
+					}
 				}
 			}
 		}

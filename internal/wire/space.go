@@ -143,9 +143,9 @@ func (c *hostConn) value(key []byte, snap store.Snapshot) ([]byte, *hold, error)
 	}
 }
 
-// roomy makes an answer whose size is not known before: make is called with what
-// it may use, and again with more as long as that is errRoom.
-func (c *hostConn) roomy(make func(limit int) error) (*hold, error) {
+// roomy makes an answer whose size is not known before: collect is called with
+// what it may use, and again with more as long as that is errRoom.
+func (c *hostConn) roomy(collect func(limit int) error) (*hold, error) {
 	for limit := busyBuffer; ; limit *= 16 {
 		limit = min(limit, c.host.maxFrame())
 		var h *hold
@@ -154,7 +154,7 @@ func (c *hostConn) roomy(make func(limit int) error) (*hold, error) {
 			h, err = c.hold(2 * limit)
 		}
 		if err == nil {
-			err = make(limit)
+			err = collect(limit)
 		}
 		if !errors.Is(err, errRoom) || limit == c.host.maxFrame() {
 			return h, err

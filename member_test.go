@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/levelparty/party"
 	"github.com/levelparty/party/internal/dbtest"
+	"github.com/levelparty/party/internal/partytest"
 )
 
 // Property: two handles are members of one database, and each sees at once what
@@ -98,4 +102,53 @@ func TestLastRemovesTables(t *testing.T) {
 	if err != nil || len(r.Problems)+len(r.Notes) > 0 || r.Tables != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
+}
+
+// Property: a leader that closes while it writes tables, and others write, leaves a
+// database that the others can write to.
+func TestLeaderClosesAtWork(t *testing.T) {
+	needMemory(t)
+	ctx := context.Background()
+	rnd := partytest.Random(t)
+	dir := dbtest.Dir(t)
+	o := &party.Options{WriteBuffer: 64 << 10, Compression: party.NoCompression}
+	b := open(t, dir, o)
+	for b.Role() != party.Leader {
+		time.Sleep(time.Millisecond)
+	}
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	for g := range 4 {
+		h := b
+		if g%2 == 1 {
+			h = open(t, dir, &party.Options{WriteBuffer: 64 << 10, Lead: party.LeadNever})
+		}
+		wg.Go(func() {
+			value := make([]byte, 4000)
+			for i := 0; !done.Load(); i++ {
+				if err := h.Put(ctx, fmt.Appendf(nil, "%d/%d", g, i%1000), value); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	rounds := 60
+	if testing.Short() {
+		rounds = 15
+	}
+	for range rounds {
+		first := *o
+		first.Lead = party.LeadFirst // b hands over to it
+		a := openAs(t, party.Leader, dir, &first)
+		time.Sleep(time.Duration(rnd.IntN(20000)) * time.Microsecond) // somewhere in its work
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	done.Store(true)
+	wg.Wait()
 }

@@ -102,8 +102,12 @@ func (db *DB) commit(e *manifest.Edit, change func(*coord.State)) (uint64, error
 	}
 	failpoint.Hit("lsm.edit.durable")
 	if err := db.lock(db.lead.ctx); err != nil {
-		// No other edit may follow one that may count or not.
-		if db.lead.ctx.Err() == nil {
+		// No other edit may follow one that may count or not, but one of the next
+		// leader, which settles it.
+		switch {
+		case errors.Is(err, ErrClosed): // the handle is about to close: see coord's EndWaits
+			db.lead.stop()
+		case db.lead.ctx.Err() == nil:
 			err = db.fail(coord.FailWrite, err)
 		}
 		return 0, fmt.Errorf("%w: %w", errUnsettled, err)

@@ -140,6 +140,9 @@ func (h *Host) Serve(ctx context.Context, conn net.Conn, p Proto) error {
 			err = c.flush()
 		}
 		if err != nil {
+			if errors.Is(err, store.ErrClosed) {
+				_ = c.flush() // what was done before need not be asked for again
+			}
 			return h.ended(ctx, p, err)
 		}
 	}
@@ -153,7 +156,7 @@ const flushEvery = 32
 // ordinary.
 func (h *Host) ended(ctx context.Context, p Proto, err error) error {
 	if ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, net.ErrClosed) || isDisconnect(err) {
+		errors.Is(err, net.ErrClosed) || errors.Is(err, store.ErrClosed) || isDisconnect(err) {
 		return nil
 	}
 	if h.Logger != nil {
@@ -185,6 +188,13 @@ func (c *hostConn) answer(appendFrame func(dst []byte) []byte) error {
 		return c.err
 	}
 	return c.flushLocked()
+}
+
+// unanswerable reports whether err is none to answer a request with, but ends
+// the connection: the store is closed, or the connection is about to be. The
+// guest asks the next leader then.
+func (c *hostConn) unanswerable(err error) bool {
+	return errors.Is(err, store.ErrClosed) || err != nil && c.ctx.Err() != nil
 }
 
 func (c *hostConn) flush() error {

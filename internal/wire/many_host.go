@@ -52,8 +52,6 @@ func manyCode(err error) string {
 		return "LEVEL_READONLY"
 	case errors.Is(err, store.ErrCorrupted):
 		return "LEVEL_CORRUPTION"
-	case errors.Is(err, store.ErrClosed):
-		return "LEVEL_DATABASE_NOT_OPEN"
 	}
 	return "LEVEL_REMOTE_ERROR"
 }
@@ -245,6 +243,9 @@ func (it *manyIterator) appendChunk(dst []byte, single bool, hold func(size int)
 }
 
 func (h *manyHost) sendError(it *manyIterator, err error) error {
+	if h.c.unanswerable(err) {
+		return err
+	}
 	return h.c.answer(func(dst []byte) []byte {
 		dst, mark := beginFrame(dst, manyIteratorError)
 		return endFrame(appendManyError(dst, it.id, it.seq, manyCode(err)), mark)

@@ -40,8 +40,6 @@ func multiText(err error) string {
 		return "NotFound: "
 	case errors.Is(err, store.ErrReadOnly):
 		return "Database is readonly"
-	case errors.Is(err, store.ErrClosed):
-		return "Database is not open"
 	case errors.Is(err, store.ErrCorrupted):
 		return "Corruption: " + err.Error()
 	}
@@ -81,11 +79,11 @@ func (h *multiHost) handle(frame []byte) error {
 			return err
 		}
 		if len(h.iterators) >= maxIterators {
-			return h.send(m.id, multiText(errTooManyIterators), nil, nil)
+			return h.finish(m.id, errTooManyIterators)
 		}
 		bounds, err := h.ranges.add(h.c.host, m.id, multiBounds(m.options)) // the message does not outlive the call
 		if err != nil {
-			return h.send(m.id, multiText(err), nil, nil)
+			return h.finish(m.id, err)
 		}
 		it = h.open(m, bounds)
 	}
@@ -129,9 +127,17 @@ func (h *multiHost) push(it *multiIterator) error {
 		}
 		err := it.it.Err()
 		it.finish()
-		return h.send(it.id, multiText(err), nil, nil)
+		return h.finish(it.id, err)
 	}
 	return nil
+}
+
+// finish sends an iterator's end, or its error.
+func (h *multiHost) finish(id uint64, err error) error {
+	if h.c.unanswerable(err) {
+		return err
+	}
+	return h.send(id, multiText(err), nil, nil)
 }
 
 func (h *multiHost) send(id uint64, fault string, key, value []byte) error {

@@ -85,6 +85,9 @@ func (h *npmHost) settle() error {
 }
 
 func (h *npmHost) callback(id uint64, value []byte, err error) error {
+	if h.c.unanswerable(err) {
+		return err
+	}
 	return h.c.answer(func(dst []byte) []byte {
 		dst, mark := beginFrame(dst, npmCallback)
 		return endFrame(appendCallback(dst, id, h.fault(err), value), mark)
@@ -135,6 +138,9 @@ func (h *npmHost) getMany(msg []byte) error {
 	defer hold.release()
 	if errors.Is(fault, errRoom) {
 		fault = fmt.Errorf("values of more than %d bytes: %w", h.c.host.maxFrame(), store.ErrTooLarge)
+	}
+	if h.c.unanswerable(fault) {
+		return fault
 	}
 	if fault != nil {
 		values = nil

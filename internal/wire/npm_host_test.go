@@ -40,6 +40,15 @@ func (s *countingStore) Commit(ctx context.Context, writes []*store.Write) {
 	s.Store.Commit(ctx, writes)
 }
 
+// closingStore is closed behind the first write.
+type closingStore struct{ *memstore.Store }
+
+func (s *closingStore) Commit(ctx context.Context, writes []*store.Write) {
+	s.Store.Commit(ctx, writes[:1])
+	s.Fail(store.ErrClosed)
+	s.Store.Commit(ctx, writes[1:])
+}
+
 // newRawGuest connects to a host of the keys, each with valueOf it.
 func newRawGuest(t *testing.T, p Proto, host *Host, keys ...string) *rawGuest {
 	g := &rawGuest{t: t, store: memstore.New(), log: new(bytes.Buffer), ended: make(chan error, 1)}
@@ -213,7 +222,6 @@ func TestHostErrors(t *testing.T) {
 		{store.ErrNotFound, "LEVEL_NOT_FOUND", "NotFound"},
 		{store.ErrReadOnly, "LEVEL_READONLY", "readonly"},
 		{store.ErrCorrupted, "LEVEL_CORRUPTION", "Corruption"},
-		{store.ErrClosed, "LEVEL_DATABASE_NOT_OPEN", "not open"},
 		{io.ErrNoProgress, "LEVEL_REMOTE_ERROR", io.ErrNoProgress.Error()},
 	} {
 		for _, p := range []Proto{Many, Multi} {
@@ -229,6 +237,37 @@ func TestHostErrors(t *testing.T) {
 				if m.id != id || !ok {
 					t.Errorf("%s: %v: answer %d: got id %d, error %q", p, test.err, id, m.id, m.error)
 				}
+			}
+		}
+	}
+}
+
+// TestHostStoreClosed checks that a store that is about to close ends the
+// connection, so that the guest asks the next leader, and answers what was done
+// before.
+func TestHostStoreClosed(t *testing.T) {
+	for _, p := range []Proto{Many, Multi} {
+		for name, request := range map[string][]byte{
+			"put":      put(2, "k", "v"),
+			"get":      get(2, "k"),
+			"get many": frame(npmGetMany, appendGetMany(nil, 2, [][]byte{[]byte("k")})),
+			"clear":    frame(npmClear, clearMessage{2, everything}.append(nil)),
+			"iterator": openIterator(p, 2),
+		} {
+			g := newRawGuest(t, p, &Host{Store: &closingStore{memstore.New()}})
+			g.send(put(1, "k", "v"), request)
+			if m := g.callback(); m.id != 1 || len(m.error) > 0 {
+				t.Errorf("%s: %s: first answer: id %d, error %q", p, name, m.id, m.error)
+			}
+			if err := <-g.ended; err != nil {
+				t.Errorf("%s: %s: ended with %v", p, name, err)
+			}
+			g.ended <- nil // for newRawGuest's end
+			if f, err := g.frames.next(); !errors.Is(err, io.EOF) {
+				t.Errorf("%s: %s: second answer: %x, %v", p, name, f, err)
+			}
+			if g.log.Len() > 0 {
+				t.Errorf("%s: %s: log: %s", p, name, g.log)
 			}
 		}
 	}

@@ -181,10 +181,9 @@ func (h *partyHost) hello(msg []byte) error {
 	return nil
 }
 
-// reply answers a request. That the store is closed, or the connection about to
-// be, is no answer: the guest will find the next leader when it ends.
+// reply answers a request.
 func (h *partyHost) reply(id uint64, r Response, err error) error {
-	if errors.Is(err, store.ErrClosed) || err != nil && h.ctx.Err() != nil {
+	if h.unanswerable(err) {
 		return err
 	}
 	if id == noAnswer {

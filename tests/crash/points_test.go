@@ -161,7 +161,7 @@ var ways = map[string]scenario{
 	"lsm.lead.truncated":    elect2,
 	"lsm.lock":              join,
 	"lsm.log.created":       create,
-	"lsm.log.grown":         recover,
+	"lsm.log.grown":         long,
 	"lsm.log.ready":         create,
 	"lsm.log.removed":       lead,
 	"lsm.manifest":          lead,

@@ -47,12 +47,18 @@ func (b *bench) short(ctx context.Context, peers []peer, r *results) (err error)
 			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 		}
 	}
+	static := exec.CommandContext(ctx, "go", "build", "-o", programs+"getone-static", "./cmd/getone")
+	static.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := static.CombinedOutput(); err != nil {
+		return fmt.Errorf("build getone without cgo: %w\n%s", err, out)
+	}
 	program := func(name string) func(dir string) *exec.Cmd {
 		return func(dir string) *exec.Cmd { return exec.Command(programs+name, dir, key) }
 	}
 	processes := []shortProcess{
 		{"go, nothing", "a Go program that does nothing", "", func(string) *exec.Cmd { return exec.Command(programs + "nothing") }},
 		{"party", "a Go program that opens, gets, closes", "party", program("getone")},
+		{"party, static", "the same, built with CGO_ENABLED=0", "party", program("getone-static")},
 		{"party get", "the command", "party", func(dir string) *exec.Cmd { return exec.Command(programs+"party", "get", dir, key) }},
 		{"sqlite", "a Go program that opens, gets, closes", "sqlite", program("getone-sqlite")},
 		{"lmdb", "a Go program that opens, gets, closes", "lmdb", program("getone-lmdb")},

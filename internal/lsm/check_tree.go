@@ -14,19 +14,16 @@ import (
 // tree is what a manifest says, read so that damage is told and as much as
 // possible understood. What opens a database is stricter: see version.
 type tree struct {
-	num       format.FileNum
-	name      string
-	edits     int
-	end       int64 // of the last edit
-	torn      bool  // more follows, of which nothing can be read
-	broken    bool  // and it was not merely cut short: C++ LevelDB refuses that
-	damaged   bool  // something else than its end could not be read
-	levels    [numLevels][]*file
-	logNumber format.FileNum
-	prevLog   format.FileNum
-	nextFile  format.FileNum
-	lastSeq   format.SeqNum
-	foreign   string // the order of keys, if it is not ours
+	num     format.FileNum
+	name    string
+	edits   int
+	end     int64 // of the last edit
+	torn    bool  // more follows, of which nothing can be read
+	broken  bool  // and it was not merely cut short: C++ LevelDB refuses that
+	damaged bool  // something else than its end could not be read
+	levels  [numLevels][]*file
+	counters
+	foreign string // the order of keys, if it is not ours
 	// gone are tables that were in a level and are in none any more.
 	gone map[format.FileNum]bool
 }
@@ -103,21 +100,10 @@ func (t *tree) apply(e *manifest.Edit, levels *[numLevels]map[format.FileNum]man
 	if e.HasComparator && e.Comparator != format.ComparerName {
 		t.foreign = e.Comparator
 	}
-	if e.HasLogNumber {
-		t.logNumber = e.LogNumber
+	if e.HasLastSeq && e.LastSeq < t.lastSeq {
+		damaged("the last sequence number falls from %d to %d", t.lastSeq, e.LastSeq)
 	}
-	if e.HasPrevLogNumber {
-		t.prevLog = e.PrevLogNumber
-	}
-	if e.HasNextFile {
-		t.nextFile = e.NextFile
-	}
-	if e.HasLastSeq {
-		if e.LastSeq < t.lastSeq {
-			damaged("the last sequence number falls from %d to %d", t.lastSeq, e.LastSeq)
-		}
-		t.lastSeq = e.LastSeq
-	}
+	t.counters.apply(e)
 	for _, d := range e.Deleted {
 		if _, ok := levels[d.Level][d.Num]; !ok {
 			damaged("takes table %d from level %d, which has none", d.Num, d.Level)

@@ -268,7 +268,7 @@ func (db *DB) create() error {
 			}
 		}
 	}
-	f, _, err := db.writeManifest(1, &version{nextFile: 2})
+	f, _, err := db.writeManifest(1, &version{counters: counters{nextFile: 2}})
 	if err != nil {
 		return err
 	}

@@ -40,36 +40,45 @@ type version struct {
 	id     uint64 // coord.State.Version
 	refs   int32  // views that hold it; guarded by DB.viewMu
 	levels [numLevels][]*file
-	// What the manifest says beside the tables.
+	counters
+	pointers [numLevels][]byte // where the next compaction of a level begins, an internal key
+}
+
+// counters are what the manifest says beside the tables.
+type counters struct {
 	logNumber format.FileNum
 	prevLog   format.FileNum
 	nextFile  format.FileNum
 	lastSeq   format.SeqNum
-	pointers  [numLevels][]byte // where the next compaction of a level begins, an internal key
+}
+
+// apply takes over what an edit says.
+func (c *counters) apply(e *manifest.Edit) {
+	if e.HasLogNumber {
+		c.logNumber = e.LogNumber
+	}
+	if e.HasPrevLogNumber {
+		c.prevLog = e.PrevLogNumber
+	}
+	if e.HasNextFile {
+		c.nextFile = e.NextFile
+	}
+	if e.HasLastSeq {
+		c.lastSeq = e.LastSeq
+	}
 }
 
 // apply returns the version that v becomes by edits. Tables that are in known
 // are shared with the versions that hold them already.
 func (v *version) apply(known map[format.FileNum]*file, edits ...*manifest.Edit) (*version, error) {
-	next := &version{logNumber: v.logNumber, prevLog: v.prevLog, nextFile: v.nextFile, lastSeq: v.lastSeq, pointers: v.pointers}
+	next := &version{counters: v.counters, pointers: v.pointers}
 	levels := v.levels
 	var own [numLevels]bool // levels[i] is a copy of its own
 	for _, e := range edits {
 		if e.HasComparator && e.Comparator != format.ComparerName {
 			return nil, fmt.Errorf("the database orders its keys by %q, this library by %q: %w", e.Comparator, format.ComparerName, ErrInvalid)
 		}
-		if e.HasLogNumber {
-			next.logNumber = e.LogNumber
-		}
-		if e.HasPrevLogNumber {
-			next.prevLog = e.PrevLogNumber
-		}
-		if e.HasNextFile {
-			next.nextFile = e.NextFile
-		}
-		if e.HasLastSeq {
-			next.lastSeq = e.LastSeq
-		}
+		next.counters.apply(e)
 		for _, p := range e.CompactPointers {
 			next.pointers[p.Level] = p.Key
 		}

@@ -2,7 +2,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.2.0
-FUZZTIME ?= 5s
+FUZZTIME ?= 3s
 
 # All that a change must pass: about a quarter of an hour on two cores.
 .PHONY: test
